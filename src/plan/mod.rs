@@ -1,0 +1,10 @@
+//! What the kernel should hold, what it does hold, and the steps between.
+//!
+//! Owns the vocabulary of kernel objects ([`expr`], [`op`], [`xtables`]), the comparison of
+//! desired and present state ([`diff`]) and the text forms people read. Pure: no I/O, no sockets.
+//! Must not know Kubernetes.
+
+pub mod diff;
+pub mod expr;
+pub mod op;
+pub mod xtables;

@@ -1,0 +1,5 @@
+//! From the model to desired kernel state, one back end a module.
+//!
+//! Owns what the rules of each mode look like. Pure; must not talk to sockets.
+
+pub mod iptables;
