@@ -19,16 +19,19 @@
 
 mod batch;
 mod blame;
+mod boundary;
 mod commit;
 mod decode;
 mod encode;
 mod error;
+pub mod fake;
 mod object;
 mod read;
 mod view;
 mod wire;
 
 pub use batch::{Batch, Committed, FinishedBatch};
+pub use boundary::{NftBatch, NftKernel, read_consistently};
 pub use encode::EncodeReason;
 pub use error::{CommitError, EncodeError, ReadError, Refusal};
 pub use read::{dump_chains, dump_rules, dump_tables, generation};
