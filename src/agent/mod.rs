@@ -6,5 +6,6 @@
 
 pub mod cluster;
 pub mod facts;
+pub mod program;
 pub mod rulesets;
 pub mod sync;

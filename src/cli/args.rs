@@ -49,13 +49,13 @@ impl InputArgs {
 pub(super) struct NetnsArgs {
     /// Network namespace to program: a name under /run/netns or a path [default: the current one]
     #[arg(long, value_name = "NAME|PATH")]
-    pub netns: Option<String>,
+    pub netns: Option<NetnsRef>,
 }
 
 impl NetnsArgs {
     /// The namespace meant.
     pub(super) fn netns(&self) -> NetnsRef {
-        self.netns.as_deref().map_or(NetnsRef::Current, NetnsRef::parse)
+        self.netns.clone().unwrap_or_default()
     }
 }
 
