@@ -25,6 +25,3 @@ pub use dispatch::{DispatchChain, DispatchRule};
 pub use options::{IptablesOptions, LocalDetector, NfacctObjects};
 pub use ruleset::{IptablesRuleset, ServicePortRules};
 pub use selection::probability_threshold;
-
-#[cfg(test)]
-mod tests;

@@ -100,3 +100,64 @@ fn short_hash(state: Sha256) -> String {
     text.truncate(16);
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{NamespacedName, Protocol};
+
+    fn names(service: &str, port: &str, protocol: Protocol) -> ServiceChainNames {
+        let (namespace, name) = service.split_once('/').unwrap();
+        ServiceChainNames::new(&ServicePortName {
+            service: NamespacedName::new(namespace, name),
+            port: port.into(),
+            protocol,
+        })
+    }
+
+    #[test]
+    fn service_chains_have_the_names_kube_proxy_gives_them() {
+        use Protocol::{Tcp, Udp};
+        let table = [
+            ("ns1/svc1", "p80", Tcp, "XPGD46QRK7WJZT7O"),
+            ("ns2/svc2", "p80", Tcp, "GNZBNJ2PO5MGZ6GT"),
+            ("ns3/svc3", "p80", Tcp, "X27LE4BHSL4DOUIK"),
+            ("ns4/svc4", "p80", Tcp, "4SW47YFZTEDKD3PK"),
+            ("ns5/svc5", "p80", Tcp, "NUKIZ6OKUXPJNT4C"),
+            ("ns2/svc2", "p8080", Tcp, "2VJB64SDSIJUP5T6"),
+            ("ns4/svc4", "p8082", Tcp, "EBDQOQU5SJFXRIL3"),
+            ("ns1/svc1", "", Tcp, "AQI2S6QIMU7PVVRP"),
+            ("ns1/svc1", "p80", Udp, "OJWW7NSBVZTDHXNW"),
+            ("default/kubernetes", "https", Tcp, "NPX46M4PTMTKRN6Y"),
+            ("kube-system/kube-dns", "dns", Udp, "TCOU7JCQXEZGVUNU"),
+            ("kube-system/kube-dns", "dns-tcp", Tcp, "ERIFXISQEP7F7OF4"),
+        ];
+        for (service, port, protocol, hash) in table {
+            let names = names(service, port, protocol);
+            assert_eq!(&*names.cluster(), format!("KUBE-SVC-{hash}"));
+            assert_eq!(&*names.local(), format!("KUBE-SVL-{hash}"));
+            assert_eq!(&*names.external(), format!("KUBE-EXT-{hash}"));
+            assert_eq!(&*names.firewall(), format!("KUBE-FW-{hash}"));
+        }
+    }
+
+    #[test]
+    fn endpoint_chains_have_the_names_kube_proxy_gives_them() {
+        let table = [
+            ("ns1/svc1", "p80", "10.180.0.1:80", "SXIVWICOYRO3J4NJ"),
+            ("ns2/svc2", "p80", "10.180.0.2:80", "RS4RBKLTHTF2IUXJ"),
+            ("ns3/svc3", "p80", "10.180.0.3:80", "OYPFS5VJICHGATKP"),
+            ("ns4/svc4", "p80", "10.180.0.4:80", "UKSFD7AGPMPPLUHC"),
+            ("ns4/svc4", "p80", "10.180.0.5:80", "C6EBXVWJJZMIWKLZ"),
+            ("ns5/svc5", "p80", "10.180.0.3:80", "I77PXRDZVX7PMWMN"),
+            ("ns1/svc1", "p80", "10.0.0.0:80", "DKGQUZGBKLTPAR56"),
+            ("ns3/svc3", "p8081", "203.0.113.4:8081", "RUVVH7YV3PHQBDOS"),
+            ("ns4/svc4", "p8082", "10.4.0.1:8082", "SU5STNODRYEWJAUF"),
+            ("ns1/svc1", "p80", "[fd00:10:180::1]:80", "OGYCNMB4EMRUSJ6N"),
+        ];
+        for (service, port, endpoint, hash) in table {
+            let name = names(service, port, Protocol::Tcp).endpoint(endpoint.parse().unwrap());
+            assert_eq!(&*name, format!("KUBE-SEP-{hash}"));
+        }
+    }
+}

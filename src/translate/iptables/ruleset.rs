@@ -52,7 +52,7 @@ impl<'a> IptablesRuleset<'a> {
     ///
     /// Costs time for this Service only.
     #[must_use]
-    pub fn service_port(&self, name: &ServicePortName) -> Option<ServicePortRules> {
+    pub fn service_port_rules(&self, name: &ServicePortName) -> Option<ServicePortRules> {
         let service = self.snapshot.services.get(&name.service)?;
         let ports = proxied_ports(service, self.options.family);
         let port = ports.iter().find(|port| port.name == *name)?;

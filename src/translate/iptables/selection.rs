@@ -69,3 +69,57 @@ pub fn probability_threshold(count: usize) -> u32 {
     let threshold = (read_back * 2_147_483_648.0).round() as u32;
     threshold
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `iptables-save` prints for a stored threshold.
+    fn shown(threshold: u32) -> String {
+        format!("{:.11}", f64::from(threshold) / 2_147_483_648.0)
+    }
+
+    #[test]
+    fn probabilities_are_those_iptables_keeps_of_what_kube_proxy_prints() {
+        let table = [
+            (2, "0.50000000000"),
+            (3, "0.33333333349"),
+            (4, "0.25000000000"),
+            (5, "0.20000000019"),
+            (6, "0.16666666651"),
+            (7, "0.14285714272"),
+            (8, "0.12500000000"),
+            (9, "0.11111111101"),
+            (10, "0.10000000009"),
+            (11, "0.09090909082"),
+            (12, "0.08333333349"),
+            (20, "0.04999999981"),
+        ];
+        for (count, text) in table {
+            assert_eq!(shown(probability_threshold(count)), text, "1/{count}");
+        }
+    }
+
+    #[test]
+    fn a_single_endpoint_is_certain() {
+        assert_eq!(probability_threshold(1), 1 << 31);
+        assert_eq!(probability_threshold(0), 1 << 31);
+    }
+
+    #[test]
+    fn printing_ten_decimals_rounds_ties_to_even() {
+        // 1/2048 is 0.00048828125 exactly.
+        let expected = (0.000_488_281_2_f64 * 2_147_483_648.0).round();
+        assert!((f64::from(probability_threshold(2048)) - expected).abs() < 0.5);
+    }
+
+    #[test]
+    fn fewer_endpoints_left_mean_a_higher_probability() {
+        let mut last = probability_threshold(20_000);
+        for count in (2..20_000).rev() {
+            let next = probability_threshold(count);
+            assert!(next > last, "1/{count}");
+            last = next;
+        }
+    }
+}
