@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::config::ProxyConfig;
-use crate::model::allocate::{AllocationError, Allocations, Ranges, allocate};
 use crate::model::Snapshot;
+use crate::model::allocate::{AllocationError, Allocations, Ranges, allocate};
 use crate::source::manifest::{ManifestErrors, ManifestInput, Manifests, Note, load};
 use crate::source::state_dir::{LockMode, StateDir, StateError};
 
@@ -98,8 +98,13 @@ fn describe(errors: &[AllocationError], manifests: &Manifests) -> Vec<String> {
         .iter()
         .map(|error| {
             let origin = manifests.origins.get(&error.service);
-            let place = origin.map(|origin| format!("{origin}: ")).unwrap_or_default();
-            format!("{place}Service {}: {}: {}", error.service, error.field, error.reason)
+            let place = origin
+                .map(|origin| format!("{origin}: "))
+                .unwrap_or_default();
+            format!(
+                "{place}Service {}: {}: {}",
+                error.service, error.field, error.reason
+            )
         })
         .collect()
 }

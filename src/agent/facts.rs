@@ -47,7 +47,10 @@ impl NodeFacts {
     /// kernel with nfacct, whose only addresses are those its Node object lists.
     #[must_use]
     pub fn assumed(node_addresses: &[IpAddr], nfacct: bool) -> Self {
-        let usable = NfacctObjects { ct_state_invalid: nfacct, localhost_node_ports: nfacct };
+        let usable = NfacctObjects {
+            ct_state_invalid: nfacct,
+            localhost_node_ports: nfacct,
+        };
         Self {
             local_addresses: node_addresses.to_vec(),
             families: IpFamily::ALL.to_vec(),
@@ -61,10 +64,20 @@ impl NodeFacts {
     /// # Errors
     /// A question the kernel did not answer; "there is no such thing" is an answer.
     pub fn probe(socket: &mut Socket) -> Result<Self, FactsError> {
-        let addresses = link::local_addresses()?.into_iter().map(|local| local.address).collect();
-        let families = if has_ipv6() { IpFamily::ALL.to_vec() } else { vec![IpFamily::V4] };
-        let nfacct =
-            if nfacct::available(socket)? { NfacctObjects::both() } else { NfacctObjects::default() };
+        let addresses = link::local_addresses()?
+            .into_iter()
+            .map(|local| local.address)
+            .collect();
+        let families = if has_ipv6() {
+            IpFamily::ALL.to_vec()
+        } else {
+            vec![IpFamily::V4]
+        };
+        let nfacct = if nfacct::available(socket)? {
+            NfacctObjects::both()
+        } else {
+            NfacctObjects::default()
+        };
         Ok(Self {
             local_addresses: addresses,
             families,
@@ -104,7 +117,11 @@ impl Prerequisites {
     /// A setting cannot be read.
     pub fn missing(self) -> Result<Vec<String>, FactsError> {
         let off = self.route_localnet && optional_sysctl(ROUTE_LOCALNET)? != Some(1);
-        Ok(if off { vec![format!("sysctl {} = 1", ROUTE_LOCALNET.replace('/', "."))] } else { vec![] })
+        Ok(if off {
+            vec![format!("sysctl {} = 1", ROUTE_LOCALNET.replace('/', "."))]
+        } else {
+            vec![]
+        })
     }
 
     /// Meets them, changing only what differs, and names what was changed.
@@ -114,8 +131,14 @@ impl Prerequisites {
     pub fn ensure(self, socket: &mut Socket) -> Result<Vec<String>, FactsError> {
         let mut done = Vec::new();
         let counters = [
-            (self.nfacct.ct_state_invalid, NfacctObjects::CT_STATE_INVALID),
-            (self.nfacct.localhost_node_ports, NfacctObjects::LOCALHOST_NODE_PORTS),
+            (
+                self.nfacct.ct_state_invalid,
+                NfacctObjects::CT_STATE_INVALID,
+            ),
+            (
+                self.nfacct.localhost_node_ports,
+                NfacctObjects::LOCALHOST_NODE_PORTS,
+            ),
         ];
         for (_, name) in counters.into_iter().filter(|(wanted, _)| *wanted) {
             if nfacct::ensure(socket, name)? {

@@ -22,7 +22,9 @@ impl Settings {
     /// Settings for a snapshot on a node with these facts.
     #[must_use]
     pub fn new(snapshot: &Snapshot, config: &ProxyConfig, facts: &NodeFacts) -> Self {
-        Self { options: iptables_options(snapshot, config, facts) }
+        Self {
+            options: iptables_options(snapshot, config, facts),
+        }
     }
 
     /// What the rules need of the kernel besides themselves.
@@ -42,19 +44,27 @@ impl<'a> Program<'a> {
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, settings: &'a Settings) -> Self {
         let ruleset = |options| IptablesRuleset::new(snapshot, options);
-        Self { rulesets: settings.options.iter().map(ruleset).collect() }
+        Self {
+            rulesets: settings.options.iter().map(ruleset).collect(),
+        }
     }
 
     /// The rulesets, IPv4 first.
     #[must_use]
     pub fn rulesets(&self) -> Vec<&dyn XtRuleset> {
-        self.rulesets.iter().map(|ruleset| ruleset as &dyn XtRuleset).collect()
+        self.rulesets
+            .iter()
+            .map(|ruleset| ruleset as &dyn XtRuleset)
+            .collect()
     }
 
     /// Digests of what every family should hold.
     #[must_use]
     pub fn desired(&self) -> Vec<DesiredState> {
-        self.rulesets.iter().map(|ruleset| DesiredState::of(ruleset)).collect()
+        self.rulesets
+            .iter()
+            .map(|ruleset| DesiredState::of(ruleset))
+            .collect()
     }
 
     /// Makes the kernel hold the program.
@@ -64,10 +74,9 @@ impl<'a> Program<'a> {
     pub fn commit<K: NftKernel>(
         &self,
         kernel: &mut K,
-        desired: &[DesiredState],
         comparison: Comparison,
     ) -> Result<Done, SyncError> {
-        sync::commit(kernel, &self.rulesets(), desired, comparison)
+        sync::commit(kernel, &self.rulesets(), comparison)
     }
 
     /// The plans as lines to read. Holds the text of every rule that changes.
@@ -109,9 +118,14 @@ pub fn fetch<K: NftKernel>(
     family: IpFamily,
 ) -> impl FnMut(XtTable, &str) -> Result<Vec<(u64, RuleBody)>, ReadError> {
     move |table, chain| {
-        let table = TableRef { family, name: table.name().into() };
+        let table = TableRef {
+            family,
+            name: table.name().into(),
+        };
         let mut rules = Vec::new();
-        kernel.dump_rules(&table, Some(chain), &mut |rule| rules.push((rule.handle, rule.body)))?;
+        kernel.dump_rules(&table, Some(chain), &mut |rule| {
+            rules.push((rule.handle, rule.body))
+        })?;
         Ok(rules)
     }
 }

@@ -11,11 +11,15 @@ use crate::translate::iptables::{IptablesOptions, LocalDetector, NfacctObjects};
 /// that name with the addresses of this machine.
 #[must_use]
 pub fn own_node(snapshot: &Snapshot, config: &ProxyConfig, local: &[IpAddr]) -> Node {
-    snapshot.nodes.get(&config.node_name).cloned().unwrap_or_else(|| Node {
-        name: config.node_name.clone(),
-        addresses: local.iter().copied().filter(|ip| is_global(*ip)).collect(),
-        ..Node::default()
-    })
+    snapshot
+        .nodes
+        .get(&config.node_name)
+        .cloned()
+        .unwrap_or_else(|| Node {
+            name: config.node_name.clone(),
+            addresses: local.iter().copied().filter(|ip| is_global(*ip)).collect(),
+            ..Node::default()
+        })
 }
 
 /// Usable from other machines: neither loopback nor link-local.
@@ -65,9 +69,13 @@ fn detector(config: &ProxyConfig, node: &Node, family: IpFamily) -> LocalDetecto
 /// What else these options need of the kernel.
 #[must_use]
 pub fn prerequisites(options: &[IptablesOptions]) -> Prerequisites {
-    let ipv4 = options.iter().find(|options| options.family == IpFamily::V4);
+    let ipv4 = options
+        .iter()
+        .find(|options| options.family == IpFamily::V4);
     Prerequisites {
-        nfacct: options.first().map_or_else(NfacctObjects::default, |options| options.nfacct),
+        nfacct: options
+            .first()
+            .map_or_else(NfacctObjects::default, |options| options.nfacct),
         route_localnet: ipv4.is_some_and(|options| options.localhost_node_ports),
     }
 }

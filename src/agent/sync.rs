@@ -5,7 +5,7 @@ use crate::kernel::nft::{
     CommitError, EncodeError, NftBatch, NftKernel, ReadError, read_consistently,
 };
 use crate::model::IpFamily;
-use crate::plan::diff::{DesiredState, Plan, PresentState, Step, plan};
+use crate::plan::diff::{DesiredState, NoRuleset, Plan, PresentState, Step, cleanup, plan};
 use crate::plan::op::TableRef;
 use crate::plan::xtables::rule::{XtRuleset, XtTable};
 
@@ -15,6 +15,8 @@ pub const STAGE_BYTES: usize = 48 << 20;
 
 /// How often a commit is tried when other programs change nf_tables at the same time.
 const ATTEMPTS: u32 = 10;
+/// How many of them are bound to the generation that was read.
+const BOUND_ATTEMPTS: u32 = 6;
 
 /// Why the kernel does not hold what it should. It holds what it held before, but for chains that
 /// nothing points to.
@@ -30,7 +32,7 @@ pub enum SyncError {
     #[error("committing the changes; the rules are as they were before")]
     Commit(#[from] CommitError),
     /// Other programs kept changing nf_tables.
-    #[error("other programs changed nf_tables in between, {ATTEMPTS} times over; nothing was done")]
+    #[error("other programs changed nf_tables in between, {ATTEMPTS} times over; try again")]
     Busy,
 }
 
@@ -73,7 +75,10 @@ pub fn read_present<K: NftKernel>(
     families: &[IpFamily],
 ) -> Result<(u32, Vec<PresentState>), ReadError> {
     read_consistently(kernel, |kernel| {
-        families.iter().map(|family| read_family(kernel, *family)).collect()
+        families
+            .iter()
+            .map(|family| read_family(kernel, *family))
+            .collect()
     })
 }
 
@@ -89,7 +94,10 @@ fn read_family<K: NftKernel>(kernel: &mut K, family: IpFamily) -> Result<Present
     })?;
     for table in tables {
         present.add_table(table);
-        let name = TableRef { family, name: table.name().into() };
+        let name = TableRef {
+            family,
+            name: table.name().into(),
+        };
         kernel.dump_chains(&name, &mut |chain| {
             present.add_chain(table, chain.name, chain.base.is_some(), chain.uses);
         })?;
@@ -110,8 +118,31 @@ pub fn compare<K: NftKernel>(
 ) -> Result<Comparison, ReadError> {
     let families: Vec<IpFamily> = desired.iter().map(DesiredState::family).collect();
     let (generation, present) = read_present(kernel, &families)?;
-    let plans = desired.iter().zip(&present).map(|(desired, present)| plan(desired, present));
-    Ok(Comparison { generation, plans: plans.collect(), present })
+    let plans = desired
+        .iter()
+        .zip(&present)
+        .map(|(desired, present)| plan(desired, present));
+    Ok(Comparison {
+        generation,
+        plans: plans.collect(),
+        present,
+    })
+}
+
+/// Finds what is ours in the kernel; the plans remove it.
+///
+/// # Errors
+/// See [`read_present`].
+pub fn compare_for_cleanup<K: NftKernel>(
+    kernel: &mut K,
+    families: &[IpFamily],
+) -> Result<Comparison, ReadError> {
+    let (generation, present) = read_present(kernel, families)?;
+    Ok(Comparison {
+        generation,
+        plans: present.iter().map(cleanup).collect(),
+        present,
+    })
 }
 
 /// Makes the kernel hold `rulesets`, starting from a comparison that was already made.
@@ -125,19 +156,55 @@ pub fn compare<K: NftKernel>(
 pub fn commit<K: NftKernel>(
     kernel: &mut K,
     rulesets: &[&dyn XtRuleset],
-    desired: &[DesiredState],
+    comparison: Comparison,
+) -> Result<Done, SyncError> {
+    until_done(kernel, rulesets, comparison, |kernel| {
+        let desired: Vec<DesiredState> = rulesets.iter().map(|r| DesiredState::of(*r)).collect();
+        compare(kernel, &desired)
+    })
+}
+
+/// Removes what [`compare_for_cleanup`] found.
+///
+/// # Errors
+/// See [`SyncError`].
+pub fn clean_up<K: NftKernel>(kernel: &mut K, comparison: Comparison) -> Result<Done, SyncError> {
+    let families: Vec<IpFamily> = comparison.plans.iter().map(Plan::family).collect();
+    let nothing: Vec<NoRuleset> = families.iter().copied().map(NoRuleset).collect();
+    let nothing: Vec<&dyn XtRuleset> = nothing.iter().map(|r| r as &dyn XtRuleset).collect();
+    until_done(kernel, &nothing, comparison, |kernel| {
+        compare_for_cleanup(kernel, &families)
+    })
+}
+
+/// Commits a comparison, making it `again` for as long as other programs commit in between.
+///
+/// The first attempts are bound to the generation that was read, so that nothing is decided on
+/// stale facts. A program that commits without end would keep them from ever succeeding: the last
+/// attempts are not bound, and are followed by another comparison instead.
+fn until_done<K: NftKernel>(
+    kernel: &mut K,
+    rulesets: &[&dyn XtRuleset],
     mut comparison: Comparison,
+    mut again: impl FnMut(&mut K) -> Result<Comparison, ReadError>,
 ) -> Result<Done, SyncError> {
     let mut done = Done::default();
     for attempt in 1..=ATTEMPTS {
-        match try_commit(kernel, rulesets, &comparison, &mut done) {
-            Ok(()) => return Ok(done),
+        let bound = attempt <= BOUND_ATTEMPTS;
+        match try_commit(kernel, rulesets, &comparison, bound, &mut done) {
+            Ok(()) if bound => return Ok(done),
+            Ok(()) => {}
             Err(SyncError::Commit(error)) if error.wants_reread() => {
                 tracing::info!(attempt, %error, "reading again");
             }
+            // Decided on stale facts: an object was gone or there already.
+            Err(SyncError::Commit(CommitError::Refused { .. })) if !bound => {}
             Err(error) => return Err(error),
         }
-        comparison = compare(kernel, desired)?;
+        comparison = again(kernel)?;
+        if comparison.is_equal() {
+            return Ok(done);
+        }
     }
     Err(SyncError::Busy)
 }
@@ -146,9 +213,10 @@ fn try_commit<K: NftKernel>(
     kernel: &mut K,
     rulesets: &[&dyn XtRuleset],
     comparison: &Comparison,
+    bound: bool,
     done: &mut Done,
 ) -> Result<(), SyncError> {
-    let mut load = Load::new(kernel, comparison.generation, done);
+    let mut load = Load::new(kernel, bound.then_some(comparison.generation), done);
     for (plan, ruleset) in comparison.plans.iter().zip(rulesets) {
         load.begin_family()?;
         plan.ops(*ruleset, &mut |step| load.take(step))?;
@@ -160,16 +228,23 @@ fn try_commit<K: NftKernel>(
 struct Load<'a, K: NftKernel> {
     kernel: &'a mut K,
     batch: K::Batch,
-    generation: u32,
+    /// The generation to bind to; `None` where commits are not bound.
+    generation: Option<u32>,
     /// The batch holds only steps that packets cannot notice.
     unseen: bool,
     done: &'a mut Done,
 }
 
 impl<'a, K: NftKernel> Load<'a, K> {
-    fn new(kernel: &'a mut K, generation: u32, done: &'a mut Done) -> Self {
-        let batch = kernel.batch(Some(generation));
-        Self { kernel, batch, generation, unseen: true, done }
+    fn new(kernel: &'a mut K, generation: Option<u32>, done: &'a mut Done) -> Self {
+        let batch = kernel.batch(generation);
+        Self {
+            kernel,
+            batch,
+            generation,
+            unseen: true,
+            done,
+        }
     }
 
     /// A family whose load is large is not held back for the other's.
@@ -208,8 +283,8 @@ impl<'a, K: NftKernel> Load<'a, K> {
         self.done.transactions += 1;
         self.done.messages += committed.messages;
         self.done.bytes += committed.bytes;
-        self.generation = committed.generation;
-        self.batch = self.kernel.batch(Some(self.generation));
+        self.generation = self.generation.map(|_| committed.generation);
+        self.batch = self.kernel.batch(self.generation);
         Ok(())
     }
 }

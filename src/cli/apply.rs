@@ -39,9 +39,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 fn apply(args: &Args) -> Result<Exit, Failure> {
     let config = args::proxy_config(&args.rules)?;
     let socket = session::privileged_socket()?;
-    let access = if args.dry_run { StateAccess::ReadOnly } else { StateAccess::Keep };
-    let cluster =
-        Cluster::load(&args.input.manifest_input(), &config, &args.input.state_dir, access)?;
+    let access = if args.dry_run {
+        StateAccess::ReadOnly
+    } else {
+        StateAccess::Keep
+    };
+    let cluster = Cluster::load(
+        &args.input.manifest_input(),
+        &config,
+        &args.input.state_dir,
+        access,
+    )?;
     report::notes(&cluster.notes)?;
     let mut session = Session::open(socket, &cluster, &config)?;
     let started = Instant::now();

@@ -58,6 +58,12 @@ fn listing(
     comparison
         .plans
         .iter()
-        .map(|plan| changes(plan, &NoRuleset(plan.family()), &mut fetch(socket, plan.family())))
+        .map(|plan| {
+            changes(
+                plan,
+                &NoRuleset(plan.family()),
+                &mut fetch(socket, plan.family()),
+            )
+        })
         .collect()
 }

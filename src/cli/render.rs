@@ -15,7 +15,7 @@ use crate::translate::iptables::IptablesRuleset;
 
 /// `-o` of `render`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// As iptables-save and ip6tables-save print
     IptablesSave,
     /// As nft list ruleset prints
@@ -26,7 +26,7 @@ pub enum Format {
 
 /// Which family's rules to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Family {
+pub(super) enum Family {
     /// IPv4
     Ip,
     /// IPv6
@@ -75,8 +75,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         facts.families.retain(|family| *family == wanted);
     }
     let options = iptables_options(&cluster.snapshot, &config, &facts);
-    let rulesets: Vec<IptablesRuleset<'_>> =
-        options.iter().map(|options| IptablesRuleset::new(&cluster.snapshot, options)).collect();
+    let rulesets: Vec<IptablesRuleset<'_>> = options
+        .iter()
+        .map(|options| IptablesRuleset::new(&cluster.snapshot, options))
+        .collect();
     let rulesets: Vec<&dyn XtRuleset> = rulesets.iter().map(|r| r as &dyn XtRuleset).collect();
     print(&rulesets, args.output)?;
     Ok(Exit::Done)

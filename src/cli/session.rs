@@ -104,7 +104,11 @@ impl Session {
         comparison: &Comparison,
         missing: &[String],
     ) -> Result<(), Failure> {
-        let steps: usize = comparison.plans.iter().map(|plan| plan.counts().steps).sum();
+        let steps: usize = comparison
+            .plans
+            .iter()
+            .map(|plan| plan.counts().steps)
+            .sum();
         let mut out = anstream::stdout().lock();
         if steps <= SHOWN_STEPS {
             report::services(&self.changes(snapshot, comparison)?, snapshot, &mut out)?;
@@ -119,5 +123,7 @@ impl Session {
 
 /// Prints settings that change, one a line.
 pub(super) fn settings(missing: &[String], out: &mut dyn Write) -> io::Result<()> {
-    missing.iter().try_for_each(|setting| writeln!(out, "{setting}"))
+    missing
+        .iter()
+        .try_for_each(|setting| writeln!(out, "{setting}"))
 }

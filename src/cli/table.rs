@@ -13,8 +13,10 @@ pub(super) fn write(
     let mut table = TabWriter::new(out).padding(3);
     writeln!(table, "{}", headings.join("\t"))?;
     for row in rows {
-        let cells: Vec<&str> =
-            row.iter().map(|cell| if cell.is_empty() { "<none>" } else { cell }).collect();
+        let cells: Vec<&str> = row
+            .iter()
+            .map(|cell| if cell.is_empty() { "<none>" } else { cell })
+            .collect();
         writeln!(table, "{}", cells.join("\t"))?;
     }
     table.flush()

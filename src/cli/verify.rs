@@ -30,8 +30,12 @@ fn verify(args: &Args) -> Result<Exit, Failure> {
     let config = args::proxy_config(&args.rules)?;
     let socket = session::privileged_socket()?;
     let access = StateAccess::ReadOnly;
-    let cluster =
-        Cluster::load(&args.input.manifest_input(), &config, &args.input.state_dir, access)?;
+    let cluster = Cluster::load(
+        &args.input.manifest_input(),
+        &config,
+        &args.input.state_dir,
+        access,
+    )?;
     report::notes(&cluster.notes)?;
     let mut session = Session::open(socket, &cluster, &config)?;
     let comparison = session.compare(&cluster.snapshot)?;
@@ -45,7 +49,11 @@ fn verify(args: &Args) -> Result<Exit, Failure> {
         writeln!(out, "not set: {setting}")?;
     }
     if deviations.is_empty() && missing.is_empty() && comparison.is_equal() {
-        let rules: usize = comparison.present.iter().map(|present| present.rules()).sum();
+        let rules: usize = comparison
+            .present
+            .iter()
+            .map(|present| present.rules())
+            .sum();
         writeln!(out, "verified: {rules} rules as they should be")?;
         return Ok(Exit::Done);
     }

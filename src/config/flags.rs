@@ -33,7 +33,12 @@ pub enum DetectLocalMode {
 #[command(next_help_heading = "Rules")]
 pub struct ProxyFlags {
     /// Back end to make rules for
-    #[arg(long, visible_alias = "proxy-mode", value_enum, default_value = "iptables")]
+    #[arg(
+        long,
+        visible_alias = "proxy-mode",
+        value_enum,
+        default_value = "iptables"
+    )]
     pub mode: Mode,
 
     /// Name of this node: decides which endpoints are local [default: the host name]
@@ -53,7 +58,12 @@ pub struct ProxyFlags {
     pub service_node_port_range: String,
 
     /// Local addresses that accept node-port traffic: CIDRs, or "primary" [default: all]
-    #[arg(long, value_name = "CIDR,…", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "CIDR,…",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub nodeport_addresses: String,
 
     /// How traffic from pods is recognised
@@ -61,11 +71,21 @@ pub struct ProxyFlags {
     pub detect_local_mode: DetectLocalMode,
 
     /// Bridge that pods are on, for --detect-local-mode=BridgeInterface
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub pod_bridge_interface: String,
 
     /// Start of pod interface names, for --detect-local-mode=InterfaceNamePrefix
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub pod_interface_name_prefix: String,
 
     /// Masquerade all traffic to cluster IPs

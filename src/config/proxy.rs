@@ -92,12 +92,21 @@ impl ProxyConfig {
                 flags.iptables_masquerade_bit
             ));
         }
-        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigErrors(errors))
+        }
     }
 }
 
 fn node_name(flags: &ProxyFlags, host_name: &str, errors: &mut Vec<String>) -> Arc<str> {
-    let name = flags.node_name.as_deref().unwrap_or(host_name).trim().to_lowercase();
+    let name = flags
+        .node_name
+        .as_deref()
+        .unwrap_or(host_name)
+        .trim()
+        .to_lowercase();
     if name.is_empty() {
         errors.push("--node-name: the node needs a name, and the host has none".to_owned());
     }
@@ -109,11 +118,18 @@ fn cidr_list(flag: &str, text: &str, errors: &mut Vec<String>) -> Vec<IpNet> {
     let parse = |part: &str| match part.trim().parse::<IpNet>() {
         Ok(net) => Some(net.trunc()),
         Err(_) => {
-            errors.push(format!("{flag}: \"{}\" is not a CIDR such as 10.233.64.0/18", part.trim()));
+            errors.push(format!(
+                "{flag}: \"{}\" is not a CIDR such as 10.233.64.0/18",
+                part.trim()
+            ));
             None
         }
     };
-    if text.trim().is_empty() { Vec::new() } else { text.split(',').filter_map(parse).collect() }
+    if text.trim().is_empty() {
+        Vec::new()
+    } else {
+        text.split(',').filter_map(parse).collect()
+    }
 }
 
 /// The family of a CIDR.
@@ -123,7 +139,9 @@ fn family_of(net: IpNet) -> IpFamily {
 
 fn one_per_family(flag: &str, cidrs: &[IpNet], errors: &mut Vec<String>) {
     if cidrs.len() > 2 || (cidrs.len() == 2 && family_of(cidrs[0]) == family_of(cidrs[1])) {
-        errors.push(format!("{flag}: at most one CIDR for each of IPv4 and IPv6"));
+        errors.push(format!(
+            "{flag}: at most one CIDR for each of IPv4 and IPv6"
+        ));
     }
 }
 
@@ -134,7 +152,9 @@ fn detect_local(flags: &ProxyFlags, errors: &mut Vec<String>) -> DetectLocal {
         if value.is_empty() {
             errors.push(format!("{flag}: needed with --detect-local-mode={mode}"));
         } else if value.len() > 15 {
-            errors.push(format!("{flag}: \"{value}\" is longer than the 15 bytes of a link name"));
+            errors.push(format!(
+                "{flag}: \"{value}\" is longer than the 15 bytes of a link name"
+            ));
         }
         value.into()
     };
@@ -166,10 +186,14 @@ fn service_cidrs(flags: &ProxyFlags, errors: &mut Vec<String>) -> Vec<IpNet> {
     for net in &cidrs {
         let host_bits = family_of(*net).host_prefix() - net.prefix_len();
         if host_bits < 3 {
-            errors.push(format!("{flag}: {net} is too small: at least 8 addresses are needed"));
+            errors.push(format!(
+                "{flag}: {net} is too small: at least 8 addresses are needed"
+            ));
         }
         if family_of(*net) == IpFamily::V6 && net.prefix_len() < 64 {
-            errors.push(format!("{flag}: {net} is too large: use /64 or a longer prefix"));
+            errors.push(format!(
+                "{flag}: {net} is too large: use /64 or a longer prefix"
+            ));
         }
     }
     cidrs
@@ -178,7 +202,10 @@ fn service_cidrs(flags: &ProxyFlags, errors: &mut Vec<String>) -> Vec<IpNet> {
 fn node_port_range(flags: &ProxyFlags, errors: &mut Vec<String>) -> RangeInclusive<u16> {
     let text = flags.service_node_port_range.trim();
     let parsed = text.split_once('-').and_then(|(from, to)| {
-        let (from, to) = (from.trim().parse::<u16>().ok()?, to.trim().parse::<u16>().ok()?);
+        let (from, to) = (
+            from.trim().parse::<u16>().ok()?,
+            to.trim().parse::<u16>().ok()?,
+        );
         (from > 0 && from <= to).then_some(from..=to)
     });
     parsed.unwrap_or_else(|| {

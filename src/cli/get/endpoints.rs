@@ -13,7 +13,12 @@ pub(super) fn listing(snapshot: &Snapshot) -> Listing {
     let rows = snapshot
         .services
         .keys()
-        .chain(snapshot.slices.keys().filter(|name| !snapshot.services.contains_key(*name)))
+        .chain(
+            snapshot
+                .slices
+                .keys()
+                .filter(|name| !snapshot.services.contains_key(*name)),
+        )
         .map(|name| row(name, snapshot.slices_of(name)))
         .collect();
     Listing {
@@ -29,14 +34,23 @@ fn row(service: &NamespacedName, slices: &[EndpointSlice]) -> Row {
     let not_ready = sockets(slices, |endpoint| !endpoint.ready);
     let mut nodes: Vec<&str> = slices
         .iter()
-        .flat_map(|slice| slice.endpoints.iter().filter_map(|e| e.node_name.as_deref()))
+        .flat_map(|slice| {
+            slice
+                .endpoints
+                .iter()
+                .filter_map(|e| e.node_name.as_deref())
+        })
         .collect();
     nodes.sort_unstable();
     nodes.dedup();
     Row {
         namespace: Some(service.namespace.to_string()),
         name: service.name.to_string(),
-        cells: vec![service.namespace.to_string(), service.name.to_string(), shorten(&ready)],
+        cells: vec![
+            service.namespace.to_string(),
+            service.name.to_string(),
+            shorten(&ready),
+        ],
         wide_cells: vec![shorten(&not_ready), join(nodes)],
         object: object(service, slices),
     }

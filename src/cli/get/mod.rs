@@ -17,7 +17,7 @@ use crate::config::ProxyFlags;
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Resource {
+pub(super) enum Resource {
     /// Services with their addresses and ports
     #[value(alias = "service", alias = "svc")]
     Services,
@@ -31,7 +31,7 @@ pub enum Resource {
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// More columns
     Wide,
     /// A List object
@@ -143,7 +143,11 @@ fn list_object(listing: Listing) -> Value {
 
 fn print_table(listing: Listing, wide: bool, out: &mut dyn Write) -> io::Result<()> {
     if listing.rows.is_empty() {
-        return writeln!(io::stderr(), "No {} found.", listing.kind.to_lowercase() + "s");
+        return writeln!(
+            io::stderr(),
+            "No {} found.",
+            listing.kind.to_lowercase() + "s"
+        );
     }
     let mut headings = listing.headings.to_vec();
     if wide {
@@ -161,5 +165,9 @@ fn print_table(listing: Listing, wide: bool, out: &mut dyn Write) -> io::Result<
 
 /// Joins what `items` display as with commas.
 fn join<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
-    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(",")
+    items
+        .into_iter()
+        .map(|item| item.to_string())
+        .collect::<Vec<_>>()
+        .join(",")
 }

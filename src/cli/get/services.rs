@@ -11,7 +11,14 @@ use crate::model::{
 pub(super) fn listing(snapshot: &Snapshot) -> Listing {
     Listing {
         kind: "Service",
-        headings: &["NAMESPACE", "NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)"],
+        headings: &[
+            "NAMESPACE",
+            "NAME",
+            "TYPE",
+            "CLUSTER-IP",
+            "EXTERNAL-IP",
+            "PORT(S)",
+        ],
         wide_headings: &["SELECTOR"],
         rows: snapshot.services.values().map(row).collect(),
     }
@@ -29,13 +36,19 @@ fn row(service: &Service) -> Row {
             external_ip(service),
             join(service.ports.iter().map(port)),
         ],
-        wide_cells: vec![join(service.selector.iter().map(|(k, v)| format!("{k}={v}")))],
+        wide_cells: vec![join(
+            service.selector.iter().map(|(k, v)| format!("{k}={v}")),
+        )],
         object: object(service),
     }
 }
 
 fn cluster_ip(service: &Service) -> String {
-    if service.headless { "None".to_owned() } else { join(&service.cluster_ips) }
+    if service.headless {
+        "None".to_owned()
+    } else {
+        join(&service.cluster_ips)
+    }
 }
 
 /// What kubectl shows: the external name, or balancer addresses and external IPs.
@@ -83,11 +96,18 @@ fn object(service: &Service) -> Value {
         set("clusterIPs", json!(service.cluster_ips));
     }
     if !service.ip_families.is_empty() {
-        let families: Vec<String> = service.ip_families.iter().map(ToString::to_string).collect();
+        let families: Vec<String> = service
+            .ip_families
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         set("ipFamilies", json!(families));
     }
     if let Some(seconds) = service.affinity_seconds {
-        set("sessionAffinityConfig", json!({ "clientIP": { "timeoutSeconds": seconds } }));
+        set(
+            "sessionAffinityConfig",
+            json!({ "clientIP": { "timeoutSeconds": seconds } }),
+        );
     }
     if !service.selector.is_empty() {
         set("selector", json!(service.selector));
@@ -95,19 +115,31 @@ fn object(service: &Service) -> Value {
     if let Some(name) = &service.external_name {
         set("externalName", json!(name));
     } else {
-        set("internalTrafficPolicy", json!(policy(service.internal_traffic_policy)));
+        set(
+            "internalTrafficPolicy",
+            json!(policy(service.internal_traffic_policy)),
+        );
     }
     if !service.external_ips.is_empty() {
         set("externalIPs", json!(service.external_ips));
     }
-    if matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer) {
-        set("externalTrafficPolicy", json!(policy(service.external_traffic_policy)));
+    if matches!(
+        service.service_type,
+        ServiceType::NodePort | ServiceType::LoadBalancer
+    ) {
+        set(
+            "externalTrafficPolicy",
+            json!(policy(service.external_traffic_policy)),
+        );
     }
     if let Some(port) = service.health_check_node_port {
         set("healthCheckNodePort", json!(port));
     }
     if !service.source_ranges.is_empty() {
-        set("loadBalancerSourceRanges", json!(join(&service.source_ranges).split(',').collect::<Vec<_>>()));
+        set(
+            "loadBalancerSourceRanges",
+            json!(join(&service.source_ranges).split(',').collect::<Vec<_>>()),
+        );
     }
     let ingress: Vec<Value> = service.ingress.iter().map(ingress_object).collect();
     json!({
