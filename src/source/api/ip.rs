@@ -116,9 +116,9 @@ pub fn check_cidr(findings: &mut Findings, field: &Path<'_>, text: &str) -> Opti
 /// The warnings (or, if strict, errors) about the way a CIDR is written.
 fn note_sloppy_cidr(findings: &mut Findings, field: &Path<'_>, text: &str, ip: IpAddr, net: IpNet) {
     let mapped = text.contains(':') && ip.is_ipv4();
-    let length = text.rsplit_once('/').map_or("", |(_, length)| length);
-    let padded_length = length.len() > 1 && length.starts_with('0');
-    let padded = padded_length || (ip.is_ipv4() && !mapped && text.parse::<IpNet>().is_err());
+    let (address, length) = text.split_once('/').unwrap_or((text, ""));
+    let padded =
+        (length.len() > 1 && length.starts_with('0')) || address.parse::<IpAddr>().is_err();
     let host_bits = ip != net.addr();
     if findings.strict {
         let detail = match (padded, mapped, host_bits) {

@@ -82,9 +82,24 @@ fn finish<E: fmt::Display>(
         }),
         Err(error) => Err(Problem::Syntax {
             format,
-            message: renumber(&error.to_string(), first_line - 1),
+            message: plain(&renumber(&error.to_string(), first_line - 1)),
         }),
     }
+}
+
+/// The parsers' names for their limits, in words that say what to look for.
+fn plain(message: &str) -> String {
+    message
+        .replacen(
+            "repetition limit exceeded",
+            "aliases expand to too many values",
+            1,
+        )
+        .replacen(
+            "recursion limit exceeded",
+            "nested deeper than 128 levels",
+            1,
+        )
 }
 
 /// Turns the lines that a parser counted in a document into lines of the file.
