@@ -3,6 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "manifests/inputs.rs"]
+mod inputs;
+#[path = "manifests/limits.rs"]
+mod limits;
+
 use portolan::source::manifest::{ManifestErrors, ManifestInput, Manifests, load};
 
 const BAD: &str = "tests/manifests/bad";
@@ -17,6 +22,7 @@ fn read(path: &Path, strict: bool) -> Result<Manifests, ManifestErrors> {
 
 /// A new case is two files: the manifest and, beside it, the text expected, which is the same name
 /// with `.expected` in place of `.yaml` or `.json`. `.strict.yaml` is read strictly.
+/// With BLESS=1 in the environment the texts found are written down instead, for you to judge.
 #[test]
 fn every_bad_manifest_is_refused_in_the_words_expected() {
     let mut cases: Vec<PathBuf> = fs::read_dir(BAD)
@@ -76,7 +82,10 @@ fn a_dump_of_kubectl_loads_clean() {
     let web = snapshot.services.values().next_back().unwrap();
     assert_eq!(web.ports[0].node_port, Some(31234));
     assert_eq!(web.ingress[0].ip.unwrap().to_string(), "192.168.10.240");
-    assert_eq!(web.creation_timestamp.as_deref(), Some("2026-03-01T10:20:30Z"));
+    assert_eq!(
+        web.creation_timestamp.as_deref(),
+        Some("2026-03-01T10:20:30Z")
+    );
     // The input has slices for it: none are made from the pod besides.
     assert_eq!(snapshot.slices_of(&web.name).len(), 1);
     assert_eq!(snapshot.nodes["n0"].pod_cidrs.len(), 2);
@@ -119,7 +128,10 @@ fn every_example_opens_with_two_lines_that_say_what_it_shows() {
     for entry in fs::read_dir("examples").unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        let comments = text.lines().take_while(|line| line.starts_with("# ")).count();
+        let comments = text
+            .lines()
+            .take_while(|line| line.starts_with("# "))
+            .count();
         assert_eq!(comments, 2, "{}", path.display());
     }
 }
