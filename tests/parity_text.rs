@@ -37,7 +37,7 @@ fn captures() -> PathBuf {
 
 fn snapshot(manifest: &Path) -> Snapshot {
     load(&ManifestInput {
-        paths: vec![manifest.to_owned()],
+        paths: vec![manifest.display().to_string()],
         recursive: false,
         strict: false,
     })
