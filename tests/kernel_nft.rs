@@ -1,4 +1,11 @@
 //! Transactions on nf_tables in real network namespaces.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
+
 mod kernel_support;
 
 use kernel_support::*;

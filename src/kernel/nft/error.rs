@@ -121,7 +121,9 @@ impl Refusal {
             }
             Errno::EBUSY => Some("it is still in use"),
             Errno::EMLINK | Errno::ELOOP => Some("chains jump in a circle, or too deep"),
-            Errno::EEXIST if !rule => Some("it exists with other properties"),
+            Errno::EEXIST | Errno::EOPNOTSUPP if adding && self.object.starts_with("chain") => {
+                Some("it exists with another type, hook or priority")
+            }
             Errno::EPERM => Some("the table belongs to another program"),
             _ => None,
         }

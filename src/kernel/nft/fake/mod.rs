@@ -17,7 +17,7 @@ use super::error::{CommitError, EncodeError, ReadError, Refusal};
 use super::view::{BaseView, ChainView, RuleView, TableView};
 use crate::model::IpFamily;
 use crate::plan::op::{Op, TableRef};
-use ruleset::{Chain, Ruleset};
+use ruleset::{Chain, Effect, Ruleset};
 
 /// An nf_tables without a kernel.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +79,7 @@ impl FakeKernel {
         self.apply(steps).map(drop)
     }
 
-    /// How many transactions with at least one step took effect, foreign ones not counted.
+    /// How many transactions changed something, foreign ones not counted.
     #[must_use]
     pub fn commits(&self) -> usize {
         self.commits
@@ -92,12 +92,15 @@ impl FakeKernel {
         let mut next = self.ruleset.clone();
         let mut handles = Vec::new();
         let mut refusals = Vec::new();
-        let mut count = 0;
+        let mut changed = false;
         for (index, (op, echo)) in steps.enumerate() {
-            count += 1;
             match next.apply(op) {
-                Ok(handle) if echo => handles.extend(handle.map(|handle| (index, handle))),
-                Ok(_) => {}
+                Ok(effect) => {
+                    changed |= effect != Effect::Nothing;
+                    if let (true, Effect::Made(handle)) = (echo, effect) {
+                        handles.push((index, handle));
+                    }
+                }
                 Err(errno) => refusals.push(refusal(Some(index), op, errno)),
             }
         }
@@ -114,11 +117,12 @@ impl FakeKernel {
             });
         }
         if !refusals.is_empty() {
+            self.ruleset.keep_handles_of(&next);
             let more = refusals.len().saturating_sub(Refusal::MAX_LISTED);
             refusals.truncate(Refusal::MAX_LISTED);
             return Err(CommitError::Refused { refusals, more });
         }
-        if count > 0 {
+        if changed {
             self.ruleset = next;
             self.generation = self.generation.checked_add(1).unwrap_or(1);
         }
@@ -205,9 +209,10 @@ impl NftKernel for FakeKernel {
         {
             return Err(CommitError::Conflict { expected });
         }
+        let before = self.generation;
         let handles = self.apply(batch.steps.iter().map(|step| (&step.op, step.echo)))?;
         let messages = batch.steps.len();
-        self.commits += usize::from(messages > 0);
+        self.commits += usize::from(self.generation != before);
         if std::mem::take(&mut self.lose_next_answer) {
             return Err(CommitError::Unconfirmed {
                 messages,
