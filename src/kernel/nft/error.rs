@@ -42,7 +42,7 @@ pub enum CommitError {
     Refused {
         /// The refused steps, in batch order, at most [`Refusal::MAX_LISTED`].
         refusals: Vec<Refusal>,
-        /// How many more there were.
+        /// How many more are known; of thousands, some answers may be lost.
         more: usize,
     },
     /// The process may not change nf_tables here.

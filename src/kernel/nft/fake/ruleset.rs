@@ -55,6 +55,15 @@ pub(super) struct Rule {
     pub(super) body: RuleBody,
 }
 
+/// When circles of chains are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// After all steps.
+    AtTheEnd,
+    /// After each new rule.
+    EachRule,
+}
+
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -78,7 +87,7 @@ impl Ruleset {
     }
 
     /// Does one step.
-    pub(super) fn apply(&mut self, op: &Op) -> Result<Effect> {
+    pub(super) fn apply(&mut self, op: &Op, check: Check) -> Result<Effect> {
         match op {
             Op::AddTable(table) => Ok(self.add_table(table)),
             Op::DeleteTable(table) => {
@@ -111,7 +120,16 @@ impl Ruleset {
                 Ok(Effect::Changed)
             }
             Op::AddRule { chain, place, rule } => {
-                self.table_of(chain)?.add_rule(&chain.name, *place, rule)
+                let table = self.table_of(chain)?;
+                let handle = table.add_rule(&chain.name, *place, rule)?;
+                if check == Check::EachRule
+                    && let Err(errno) = table.validate()
+                {
+                    let chain = self.chain(chain)?;
+                    chain.rules.retain(|rule| rule.handle != handle);
+                    return Err(errno);
+                }
+                Ok(Effect::Made(handle))
             }
         }
     }
@@ -219,7 +237,7 @@ impl Table {
         Ok(())
     }
 
-    fn add_rule(&mut self, chain: &str, place: Place, body: &RuleBody) -> Result<Effect> {
+    fn add_rule(&mut self, chain: &str, place: Place, body: &RuleBody) -> Result<u64> {
         if !self.chains.contains_key(chain) {
             return Err(Errno::ENOENT);
         }
@@ -241,7 +259,7 @@ impl Table {
         let home = self.chains.get_mut(chain).ok_or(Errno::ENOENT)?;
         let body = body.clone();
         home.rules.insert(index, Rule { handle, body });
-        Ok(Effect::Made(handle))
+        Ok(handle)
     }
 
     fn validate(&self) -> Result<()> {
