@@ -1,6 +1,8 @@
 //! What holds for allocation whatever the Services: nobody shares, requests are honoured, order
 //! does not matter, and what was given out stays.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
