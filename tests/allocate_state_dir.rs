@@ -84,7 +84,7 @@ fn killing_a_writer_at_any_moment_leaves_a_whole_file() {
         writer.kill().unwrap();
         writer.wait().unwrap();
 
-        let reader = StateDir::open(home.path(), LockMode::None).unwrap();
+        let reader = StateDir::open(home.path(), LockMode::ReadOnly).unwrap();
         let found = reader.read().unwrap();
         let which = whole.iter().position(|generation| *generation == found);
         seen[which.unwrap_or_else(|| panic!("a mixture after round {round}"))] += 1;

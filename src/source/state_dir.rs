@@ -34,7 +34,7 @@ pub enum LockMode {
     /// To change it: it is created if missing, and no other process can open it so meanwhile.
     Exclusive,
     /// To read it: nothing is created, no lock is taken.
-    None,
+    ReadOnly,
 }
 
 /// An open state directory. Dropping it releases the lock.
@@ -97,7 +97,7 @@ pub enum StateError {
         /// The version it says.
         found: u64,
     },
-    /// A directory opened with [`LockMode::None`] was to be written.
+    /// A directory opened with [`LockMode::ReadOnly`] was to be written.
     #[error("the state directory {} was opened for reading only", path.display())]
     ReadOnly {
         /// The state directory.
@@ -139,7 +139,7 @@ impl StateDir {
     }
 
     fn open_within(path: PathBuf, mode: LockMode, patience: Duration) -> Result<Self, StateError> {
-        if mode == LockMode::None {
+        if mode == LockMode::ReadOnly {
             return Ok(Self { path, lock: None });
         }
         fs::create_dir_all(&path).map_err(failed("create the state directory", &path))?;
@@ -343,7 +343,7 @@ mod tests {
         let path = home.path().join("a/b");
         open(&path).write(&allocations(1)).unwrap();
         open(&path).write(&allocations(2)).unwrap();
-        let reader = StateDir::open(&path, LockMode::None).unwrap();
+        let reader = StateDir::open(&path, LockMode::ReadOnly).unwrap();
         assert_eq!(reader.read().unwrap(), allocations(2));
     }
 
@@ -375,7 +375,7 @@ mod tests {
     fn a_missing_directory_or_file_is_empty_and_reading_creates_nothing() {
         let home = tempfile::tempdir().unwrap();
         for path in [home.path().to_owned(), home.path().join("missing")] {
-            let dir = StateDir::open(path, LockMode::None).unwrap();
+            let dir = StateDir::open(path, LockMode::ReadOnly).unwrap();
             assert!(dir.read().unwrap().is_empty());
             let error = dir.write(&allocations(1)).unwrap_err();
             assert!(matches!(error, StateError::ReadOnly { .. }));
@@ -412,7 +412,7 @@ mod tests {
         let holder = format!("another portolan (pid {})", std::process::id());
         assert!(text.starts_with(&holder), "{text}");
         assert!(
-            StateDir::open(home.path(), LockMode::None)
+            StateDir::open(home.path(), LockMode::ReadOnly)
                 .unwrap()
                 .read()
                 .is_ok()
