@@ -30,10 +30,6 @@ impl Pool {
         self.next.entry(position).or_insert(position + 1);
     }
 
-    pub(super) fn is_free(&self, position: u128) -> bool {
-        !self.next.contains_key(&position)
-    }
-
     /// Takes the first free position at or after the one that `name` hashes to, with wrap: in the
     /// dynamic band, then in the static one. `None` if the range is full.
     pub(super) fn take_next(&mut self, name: &str) -> Option<u128> {

@@ -175,7 +175,8 @@ pub(super) fn position(range: &IpNet, address: IpAddr) -> Option<u128> {
     if IpFamily::of(address) != IpFamily::of(range.addr()) {
         return None;
     }
-    let position = number(address).checked_sub(number(range.network()) + 1)?;
+    let first = number(range.network()).checked_add(1)?;
+    let position = number(address).checked_sub(first)?;
     (position < Bands::of_addresses(range).usable).then_some(position)
 }
 
