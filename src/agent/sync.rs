@@ -2,7 +2,7 @@
 //! quicker.
 
 use crate::kernel::nft::{
-    CommitError, EncodeError, NftBatch, NftKernel, ReadError, RuleView, read_consistently,
+    CommitError, EncodeError, NftBatch, NftKernel, ReadError, read_consistently,
 };
 use crate::model::IpFamily;
 use crate::plan::diff::{DesiredState, NoRuleset, Plan, PresentState, Step, cleanup, plan};
@@ -12,11 +12,6 @@ use crate::plan::xtables::rule::{XtRuleset, XtTable};
 /// A batch may grow to this many bytes before what nobody can reach yet is committed on its own.
 /// Nearly every change fits, and is one transaction.
 pub const STAGE_BYTES: usize = 48 << 20;
-
-/// A table of more chains than this is read chain by chain. The kernel walks a table from its start
-/// for every 32 KiB of a dump (`__nf_tables_dump_rules`), so a dump of the whole takes time that
-/// grows with the square of the table: 46 s for 320 000 rules, where chain by chain takes a second.
-const WHOLE_DUMP_CHAINS: usize = 512;
 
 /// How often a commit is tried when other programs change nf_tables at the same time.
 const ATTEMPTS: u32 = 10;
@@ -103,21 +98,12 @@ fn read_family<K: NftKernel>(kernel: &mut K, family: IpFamily) -> Result<Present
             family,
             name: table.name().into(),
         };
-        let mut chains = Vec::new();
         kernel.dump_chains(&name, &mut |chain| {
             present.add_chain(table, chain.name, chain.base.is_some(), chain.uses);
-            chains.push(Box::<str>::from(chain.name));
         })?;
-        let mut add = |rule: RuleView<'_>| {
+        kernel.dump_rules(&name, None, &mut |rule| {
             present.add_rule(table, rule.chain, rule.handle, &rule.body);
-        };
-        if chains.len() <= WHOLE_DUMP_CHAINS {
-            kernel.dump_rules(&name, None, &mut add)?;
-        } else {
-            for chain in &chains {
-                kernel.dump_rules(&name, Some(chain), &mut add)?;
-            }
-        }
+        })?;
     }
     Ok(present)
 }
