@@ -12,6 +12,9 @@ use super::problem::{Problem, TextProblem};
 /// The most bytes one document may have.
 pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 
+/// The most of a `---` line, with the comment it may hold, that is looked at.
+const LONGEST_SEPARATOR: usize = 4096;
+
 /// The text of one document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Document {
@@ -73,9 +76,10 @@ impl<R: Read> Documents<R> {
     /// Reads one line into the open document; false at the end of the stream.
     fn advance(&mut self) -> Result<bool, Problem> {
         let mut line = Vec::new();
-        // One byte over the limit tells a document that is too large from one that just fits.
+        // One byte over the limit tells a document that is too large from one that just fits; a
+        // separator behind one that just fits must be seen whole.
         let used = self.open.as_ref().map_or(0, |open| open.bytes.len());
-        let allowed = (self.limit + 1).saturating_sub(used);
+        let allowed = (self.limit + 1).saturating_sub(used).max(LONGEST_SEPARATOR);
         let mut limited = self.reader.by_ref().take(allowed as u64);
         limited.read_until(b'\n', &mut line).map_err(read_error)?;
         if self.line == 1 {
@@ -87,12 +91,14 @@ impl<R: Read> Documents<R> {
         if line.contains(&0) {
             return Err(Problem::Text(TextProblem::Binary(self.line)));
         }
-        if used + line.len() > self.limit {
+        let kind = LineKind::of(&line);
+        let separates = matches!(kind, LineKind::Start | LineKind::End);
+        if !separates && used + line.len() > self.limit {
             // The document it belongs to has begun, even if this is its first line.
             self.open_document();
             return Err(Problem::Text(TextProblem::TooLarge(self.limit)));
         }
-        match LineKind::of(&line) {
+        match kind {
             LineKind::Start => {
                 self.close();
                 self.open_document().append(&mut line);
@@ -302,5 +308,81 @@ impl JsonScan {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(stream: &str, limit: usize) -> Vec<Result<(u32, u64, String), String>> {
+        Documents::with_limit(stream.as_bytes(), limit)
+            .map(|document| match document {
+                Ok(d) => Ok((d.number, d.first_line, d.text)),
+                Err(e) => Err(e.problem.to_string()),
+            })
+            .collect()
+    }
+
+    fn document(number: u32, first_line: u64, text: &str) -> Result<(u32, u64, String), String> {
+        Ok((number, first_line, text.to_owned()))
+    }
+
+    #[test]
+    fn documents_know_their_number_and_line() {
+        assert_eq!(
+            texts(
+                "# x\n\na: 1\n---\n# y\n---\nb: 2\nc: ---\n...\n\n---\nd: 3",
+                1000
+            ),
+            [
+                document(1, 3, "a: 1\n"),
+                document(3, 6, "---\nb: 2\nc: ---\n"),
+                document(4, 11, "---\nd: 3"),
+            ]
+        );
+    }
+
+    #[test]
+    fn json_objects_end_at_their_brace() {
+        assert_eq!(
+            texts("{\"a\": \"}\\\"\"}{\"b\":\n[{}]}\n{c: 1}\n{d: 2}", 1000),
+            [
+                document(1, 1, "{\"a\": \"}\\\"\"}"),
+                document(2, 1, "{\"b\":\n[{}]}"),
+                // YAML in braces is one document, and no valid one.
+                document(3, 3, "{c: 1}\n{d: 2}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_document_of_just_the_limit_passes_and_one_byte_more_does_not() {
+        assert_eq!(texts("abcde\n---\n", 6), [document(1, 1, "abcde\n")]);
+        let too_large = [Err(
+            "larger than 0 MiB, the most one document may have".to_owned()
+        )];
+        assert_eq!(texts("abcdef\n---\nok", 6), too_large);
+        assert_eq!(texts("a\nb\nc\nd\n", 6), too_large);
+    }
+
+    #[test]
+    fn text_that_is_none_is_told_by_its_line() {
+        let mut stream = b"a: 1\nb: \xe9\n---\nc: 3\n".to_vec();
+        let found: Vec<_> = Documents::new(&stream[..])
+            .map(|d| d.map(|d| d.text))
+            .collect();
+        let message = found[0].as_ref().unwrap_err().problem.to_string();
+        assert_eq!(message, "not UTF-8 text: line 2 holds the byte 0xe9");
+        assert_eq!(
+            found[1].as_ref().unwrap(),
+            "---\nc: 3\n",
+            "the next document is fine"
+        );
+        stream[0] = 0;
+        assert_eq!(
+            Documents::new(&stream[..]).filter(Result::is_err).count(),
+            1
+        );
     }
 }
