@@ -97,7 +97,9 @@ fn listing(kernel: &mut impl NftKernel) -> Vec<String> {
     let table = table(V4, "nat");
     let mut lines = Vec::new();
     kernel
-        .dump_tables(V4, &mut |table| lines.push(format!("table {}", table.name)))
+        .dump_tables(V4, &mut |table| {
+            lines.push(format!("table {} uses {}", table.name, table.uses));
+        })
         .unwrap();
     kernel
         .dump_chains(&table, &mut |c| {

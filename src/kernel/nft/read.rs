@@ -50,6 +50,7 @@ pub fn dump_tables(
     dump(socket, what, request, msg::NEWTABLE, &mut |message| {
         let attrs = message.attrs();
         let name = attrs.clone().find(wire::table::NAME);
+        let uses = attrs.clone().find(wire::table::USE);
         let handle = attrs.find(wire::table::HANDLE);
         visit(TableView {
             family,
@@ -57,6 +58,7 @@ pub fn dump_tables(
                 .and_then(|a| a.text())
                 .ok_or_else(|| what.malformed("NFTA_TABLE_NAME"))?,
             handle: handle.and_then(|a| a.u64_be()).unwrap_or_default(),
+            uses: uses.and_then(|a| a.u32_be()).unwrap_or_default(),
         });
         Ok(())
     })
@@ -85,6 +87,10 @@ pub fn dump_chains(
 
 /// Visits the rules of a table, or of one chain of it; none if there is no such table or chain.
 ///
+/// A whole table is read chain by chain. In one dump the kernel would walk all rules of the table
+/// from the first for every 32 KiB it hands out: 310 000 rules in 110 000 chains took 74 s of its
+/// time.
+///
 /// # Errors
 /// See [`ReadError`]; what was visited before an error must be thrown away.
 pub fn dump_rules(
@@ -93,21 +99,37 @@ pub fn dump_rules(
     chain: Option<&str>,
     visit: &mut dyn FnMut(RuleView<'_>),
 ) -> Result<(), ReadError> {
+    if let Some(chain) = chain {
+        return dump_chain_rules(socket, table, chain, visit);
+    }
+    let before = generation(socket)?;
+    let mut names = Vec::<Box<str>>::new();
+    dump_chains(socket, table, &mut |chain| names.push(chain.name.into()))?;
+    for name in names {
+        dump_chain_rules(socket, table, &name, visit)?;
+    }
+    // Each dump notices a commit while it runs; this notices one in between.
+    if generation(socket)? == before {
+        Ok(())
+    } else {
+        Err(ReadError::Interrupted)
+    }
+}
+
+fn dump_chain_rules(
+    socket: &mut Socket,
+    table: &TableRef,
+    chain: &str,
+    visit: &mut dyn FnMut(RuleView<'_>),
+) -> Result<(), ReadError> {
     let what = Asked("rules");
     let request = |seq| {
-        let request = dump_request(msg::GETRULE, table.family, seq);
-        let request = request.text(wire::rule::TABLE, &table.name);
-        match chain {
-            Some(chain) => request.text(wire::rule::CHAIN, chain),
-            None => request,
-        }
+        dump_request(msg::GETRULE, table.family, seq)
+            .text(wire::rule::TABLE, &table.name)
+            .text(wire::rule::CHAIN, chain)
     };
     dump(socket, what, request, msg::NEWRULE, &mut |message| {
-        let rule = rule_view(message, table.family, what)?;
-        // Kernels before 5.0 do not filter by table alone.
-        if rule.table == &*table.name && chain.is_none_or(|chain| chain == rule.chain) {
-            visit(rule);
-        }
+        visit(rule_view(message, table.family, what)?);
         Ok(())
     })
 }

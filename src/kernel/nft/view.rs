@@ -12,6 +12,9 @@ pub struct TableView<'a> {
     pub name: &'a str,
     /// Its handle.
     pub handle: u64,
+    /// How many chains, sets and other objects it has: a cheap way to see that there are no chains
+    /// beyond those one knows.
+    pub uses: u32,
 }
 
 /// A chain.

@@ -44,6 +44,7 @@ pub(super) mod msg {
 /// `NFTA_TABLE_*`.
 pub(super) mod table {
     pub(in crate::kernel::nft) const NAME: u16 = 1;
+    pub(in crate::kernel::nft) const USE: u16 = 3;
     pub(in crate::kernel::nft) const HANDLE: u16 = 4;
 }
 

@@ -251,6 +251,7 @@ impl NftKernel for FakeKernel {
                     family,
                     name: &key.name,
                     handle: table.handle,
+                    uses: u32::try_from(table.chains().len()).unwrap_or(u32::MAX),
                 });
             }
         }
