@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::order::RuleKeys;
 use super::owned;
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
@@ -16,6 +17,8 @@ pub struct DesiredState {
     jumps: Vec<XtJump>,
     chains: [HashMap<Arc<str>, Range<u32>>; 3],
     rules: Vec<RuleDigest>,
+    /// For chains shared by services, what their rules match.
+    keys: HashMap<(XtTable, Arc<str>), Box<[RuleKeys]>>,
 }
 
 impl DesiredState {
@@ -27,11 +30,18 @@ impl DesiredState {
             jumps: ruleset.jumps(),
             chains: Default::default(),
             rules: Vec::new(),
+            keys: HashMap::new(),
         };
         ruleset.for_each_chain(&mut |chain| {
             let start = state.end();
             state.rules.extend(chain.rules.iter().map(RuleDigest::of));
             let rules = start..state.end();
+            if !owned::is_service_chain(chain.table, &chain.name) {
+                let keys = chain.rules.iter().map(RuleKeys::of).collect();
+                state
+                    .keys
+                    .insert((chain.table, Arc::clone(&chain.name)), keys);
+            }
             if let Some(chains) = state.chains.get_mut(owned::index(chain.table)) {
                 chains.insert(chain.name, rules);
             }
@@ -75,6 +85,13 @@ impl DesiredState {
     pub(super) fn chain(&self, table: XtTable, name: &str) -> Option<&[RuleDigest]> {
         let rules = self.chains.get(owned::index(table))?.get(name)?;
         Some(self.slice(rules))
+    }
+
+    /// What the rules of a chain match, unless the order of its rules matters anyhow.
+    pub(super) fn keys(&self, table: XtTable, name: &Arc<str>) -> &[RuleKeys] {
+        self.keys
+            .get(&(table, Arc::clone(name)))
+            .map_or(&[], |keys| keys)
     }
 
     fn slice(&self, rules: &Range<u32>) -> &[RuleDigest] {

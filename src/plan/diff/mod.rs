@@ -7,10 +7,12 @@
 //! What is ours: the chains the desired ruleset names, the jumps to them, and in table `nat` the
 //! chains with kube-proxy's per-service prefixes. Everything else in the tables is left alone.
 
+mod change_list;
 mod changes;
 mod cleanup;
 mod desired;
 mod ops;
+mod order;
 mod owned;
 mod plan;
 mod present;
@@ -18,7 +20,8 @@ mod script;
 mod service;
 mod verify;
 
-pub use changes::{ChainDiff, ChangeKind, Changes, Line, ServiceChange, changes};
+pub use change_list::{ChainDiff, ChangeKind, Changes, Line, ServiceChange};
+pub use changes::changes;
 pub use cleanup::{NoRuleset, cleanup};
 pub use desired::DesiredState;
 pub use ops::Step;

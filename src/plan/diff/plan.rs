@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::desired::DesiredState;
+use super::order::RuleKeys;
 use super::owned::{self, TABLES};
 use super::present::{PresentChain, PresentRule, PresentState, PresentTable};
-use super::script::{self, Edit};
+use super::script::{Alignment, Edit};
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
 use crate::plan::xtables::rule::{XtJump, XtTable};
@@ -150,7 +151,7 @@ impl Plan {
     fn compare(
         &mut self,
         (table, name): (XtTable, &Arc<str>),
-        desired: &[RuleDigest],
+        (desired, keys): (&[RuleDigest], &[RuleKeys]),
         present: Option<&[PresentRule]>,
     ) {
         let Some(present) = present else {
@@ -165,16 +166,19 @@ impl Plan {
             return;
         }
         let digests: Vec<_> = present.iter().map(|r| r.digest).collect();
-        let kept = script::kept(&digests, desired);
-        let added = desired.len() - kept.len();
-        let deleted = present.len() - kept.len();
+        let alignment = Alignment::new(&digests, desired, keys);
+        let added = desired.len() - alignment.kept();
+        let deleted = present.len() - alignment.kept();
+        if added + deleted == 0 {
+            return;
+        }
         let refill = 1 + desired.len();
         self.counts.chains_changed += 1;
         self.counts.rules_added += added;
         self.counts.rules_deleted += deleted;
         self.counts.steps += refill.min(added + deleted);
         let change = if added + deleted <= refill {
-            ChainChange::Edit(script::edits(present, desired.len(), &kept))
+            ChainChange::Edit(alignment.edits(present))
         } else {
             ChainChange::Refill
         };
@@ -244,7 +248,8 @@ pub fn plan(desired: &DesiredState, present: &PresentState) -> Plan {
         for (name, digests) in desired.chains_of(table) {
             plan.add_table(table, present);
             let rules = there.chain(name).map(|chain| there.rules(chain));
-            plan.compare((table, name), digests, rules);
+            let keys = desired.keys(table, name);
+            plan.compare((table, name), (digests, keys), rules);
         }
     }
     for jump in desired.jumps() {

@@ -1,10 +1,16 @@
 //! The shortest change from one list of rules to another.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
+use super::order::{self, RuleKeys};
+use super::owned;
 use super::present::PresentRule;
+use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
+use crate::plan::expr::RuleBody;
 use crate::plan::op::Place;
+use crate::plan::xtables::rule::XtChain;
 
 /// One step within a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +27,115 @@ pub(super) enum Edit {
     },
 }
 
+/// Desired rules laid beside present ones.
+#[derive(Clone, Debug)]
+pub(super) struct Alignment {
+    /// The desired rules, as indices, in the order they will have.
+    order: Vec<usize>,
+    /// Which rules stay: (present index, place in `order`), increasing in both.
+    kept: Vec<(usize, usize)>,
+    present: usize,
+}
+
+/// What lies between two rules that stay.
+#[derive(Clone, Debug)]
+pub(super) struct Gap<'a> {
+    /// Present rules that go, as indices.
+    pub(super) gone: Range<usize>,
+    /// Desired rules that come in their place, as indices.
+    pub(super) new: &'a [usize],
+}
+
+impl Alignment {
+    /// Compares two chains. `keys` are those of the desired rules, or none where order matters.
+    pub(super) fn new(present: &[RuleDigest], desired: &[RuleDigest], keys: &[RuleKeys]) -> Self {
+        let order = if keys.is_empty() {
+            (0..desired.len()).collect()
+        } else {
+            order::aligned(present, desired, keys)
+        };
+        let desired: Vec<_> = order
+            .iter()
+            .filter_map(|at| desired.get(*at).copied())
+            .collect();
+        let kept = kept(present, &desired);
+        Self {
+            order,
+            kept,
+            present: present.len(),
+        }
+    }
+
+    /// Compares a chain as the kernel holds it with what it should be.
+    pub(super) fn of_chain(
+        present: &[(u64, RuleBody)],
+        desired: &XtChain,
+        family: IpFamily,
+    ) -> Self {
+        let old: Vec<_> = present
+            .iter()
+            .map(|(_, b)| RuleDigest::of_body(b, family))
+            .collect();
+        let new: Vec<_> = desired.rules.iter().map(RuleDigest::of).collect();
+        let keys: Vec<_> = if owned::is_service_chain(desired.table, &desired.name) {
+            Vec::new()
+        } else {
+            desired.rules.iter().map(RuleKeys::of).collect()
+        };
+        Self::new(&old, &new, &keys)
+    }
+
+    /// How many rules stay.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The desired rules that stay, as indices.
+    pub(super) fn kept_rules(&self) -> impl Iterator<Item = usize> {
+        self.kept
+            .iter()
+            .filter_map(|(_, at)| self.order.get(*at).copied())
+    }
+
+    /// The gaps before, between and behind the rules that stay.
+    pub(super) fn gaps(&self) -> impl Iterator<Item = Gap<'_>> {
+        let starts = std::iter::once((0, 0)).chain(self.kept.iter().map(|(p, d)| (p + 1, d + 1)));
+        let ends = self
+            .kept
+            .iter()
+            .copied()
+            .chain([(self.present, self.order.len())]);
+        starts
+            .zip(ends)
+            .map(|((old, new), (old_end, new_end))| Gap {
+                gone: old..old_end,
+                new: self.order.get(new..new_end).unwrap_or_default(),
+            })
+    }
+
+    /// The steps that leave alone what stays. New rules go before the next rule that stays, or at
+    /// the end.
+    pub(super) fn edits(&self, present: &[PresentRule]) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for gap in self.gaps() {
+            let place = present.get(gap.gone.end);
+            let place = place.map_or(Place::Append, |rule| Place::Before(rule.handle));
+            let gone = present.get(gap.gone).unwrap_or_default();
+            edits.extend(gone.iter().map(|rule| Edit::Delete(rule.handle)));
+            let new = gap.new.iter().filter_map(|rule| u32::try_from(*rule).ok());
+            edits.extend(new.map(|rule| Edit::Add { rule, place }));
+        }
+        edits
+    }
+}
+
 /// The pairs (present index, desired index) of rules that stay, increasing in both.
 ///
 /// Equal rules at both ends are paired first. In between, the k-th occurrence of a rule is paired
 /// with the k-th, and of those pairs the longest increasing run is kept: the longest common
 /// subsequence where rules do not repeat, in O(n log n) always. kube-proxy's rules hardly repeat;
 /// where they do, a few more may be rewritten than necessary.
-pub(super) fn kept(present: &[RuleDigest], desired: &[RuleDigest]) -> Vec<(usize, usize)> {
+fn kept(present: &[RuleDigest], desired: &[RuleDigest]) -> Vec<(usize, usize)> {
     let same = |(a, b): &(&RuleDigest, &RuleDigest)| a == b && **a != RuleDigest::FOREIGN;
     let head = present.iter().zip(desired).take_while(same).count();
     let present_rest = present.get(head..).unwrap_or_default();
@@ -100,25 +208,4 @@ fn longest_increasing(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     }
     run.reverse();
     run
-}
-
-/// The steps that leave the pairs alone. New rules go before the next rule that stays, or at the
-/// end.
-pub(super) fn edits(present: &[PresentRule], desired: usize, kept: &[(usize, usize)]) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    let mut next_present = 0;
-    let mut next_desired = 0;
-    let ends = [(present.len(), desired)];
-    for (at_present, at_desired) in kept.iter().chain(&ends).copied() {
-        let gone = present.get(next_present..at_present).unwrap_or_default();
-        edits.extend(gone.iter().map(|rule| Edit::Delete(rule.handle)));
-        let place = present
-            .get(at_present)
-            .map_or(Place::Append, |r| Place::Before(r.handle));
-        let new = (next_desired..at_desired).filter_map(|rule| u32::try_from(rule).ok());
-        edits.extend(new.map(|rule| Edit::Add { rule, place }));
-        next_present = at_present + 1;
-        next_desired = at_desired + 1;
-    }
-    edits
 }

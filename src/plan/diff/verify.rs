@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::changes::{Fetch, text_of, text_of_body};
 use super::plan::{ChainChange, Plan};
-use super::script;
+use super::script::Alignment;
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
 use crate::plan::expr::RuleBody;
@@ -136,12 +136,14 @@ struct Comparison<'a> {
     new: Vec<RuleDigest>,
 }
 
+/// How often each rule is found and missed, among those that do not stay but are both: a count for
+/// the finding and one for the missing, to be used up.
+type Moved = HashMap<RuleDigest, (usize, usize)>;
+
 impl<'a> Comparison<'a> {
     fn new(plan: &'a Plan, chain: &'a XtChain, present: &'a [(u64, RuleBody)]) -> Self {
-        let old = present
-            .iter()
-            .map(|(_, b)| RuleDigest::of_body(b, plan.family))
-            .collect();
+        let digest = |(_, body): &(u64, RuleBody)| RuleDigest::of_body(body, plan.family);
+        let old = present.iter().map(digest).collect();
         let new = chain.rules.iter().map(RuleDigest::of).collect();
         Self {
             plan,
@@ -152,55 +154,52 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Rules that are missed in one place and found in another are out of order; of the others, the
-    /// first that is found where the first is missed is taken for its replacement.
+    /// Rules that are missed in one place and found in another are out of order; of the others,
+    /// the first that is found where the first is missed is taken for its replacement.
     fn report(&self, found: &mut Vec<Deviation>) {
-        let kept = script::kept(&self.old, &self.new);
-        let mut moved = self.moved(&kept);
-        let (mut next_old, mut next_new) = (0, 0);
-        let ends = [(self.old.len(), self.new.len())];
-        for (at_old, at_new) in kept.into_iter().chain(ends) {
-            let mut extra = Vec::new();
-            for at in next_old..at_old {
-                let digest = self.old.get(at).copied().unwrap_or(RuleDigest::FOREIGN);
-                match moved.get_mut(&digest) {
-                    Some(left) if left.0 > 0 => left.0 -= 1,
-                    _ => extra.push(at),
-                }
-            }
+        let alignment = Alignment::of_chain(self.present, self.chain, self.plan.family);
+        let mut moved = self.moved(&alignment);
+        for gap in alignment.gaps() {
+            let extra: Vec<usize> = gap
+                .gone
+                .filter(|at| !self.found_elsewhere(*at, &mut moved))
+                .collect();
             let mut extra = extra.into_iter();
-            for at in next_new..at_new {
-                let digest = self.new.get(at).copied().unwrap_or(RuleDigest::FOREIGN);
-                match moved.get_mut(&digest) {
-                    Some(left) if left.1 > 0 => {
-                        left.1 -= 1;
-                        found.push(self.deviation(DeviationKind::WrongOrder, Some(at), None));
+            for at in gap.new.iter().copied() {
+                let (kind, old) = if self.is_moved_here(at, &mut moved) {
+                    (DeviationKind::WrongOrder, None)
+                } else {
+                    match extra.next() {
+                        Some(old) => (DeviationKind::DifferentRule, Some(old)),
+                        None => (DeviationKind::MissingRule, None),
                     }
-                    _ => found.push(match extra.next() {
-                        Some(old) => {
-                            self.deviation(DeviationKind::DifferentRule, Some(at), Some(old))
-                        }
-                        None => self.deviation(DeviationKind::MissingRule, Some(at), None),
-                    }),
-                }
+                };
+                found.push(self.deviation(kind, Some(at), old));
             }
             found
                 .extend(extra.map(|old| self.deviation(DeviationKind::ExtraRule, None, Some(old))));
-            (next_old, next_new) = (at_old + 1, at_new + 1);
         }
     }
 
-    /// How often each rule is both found and missed, among those that do not stay: a count for
-    /// the finding and one for the missing, to be used up.
-    fn moved(&self, kept: &[(usize, usize)]) -> HashMap<RuleDigest, (usize, usize)> {
-        let mut counts: HashMap<RuleDigest, (usize, usize)> = HashMap::new();
+    fn found_elsewhere(&self, at: usize, moved: &mut Moved) -> bool {
+        let left = self.old.get(at).and_then(|digest| moved.get_mut(digest));
+        left.is_some_and(|(old, _)| take_one(old))
+    }
+
+    fn is_moved_here(&self, at: usize, moved: &mut Moved) -> bool {
+        let left = self.new.get(at).and_then(|digest| moved.get_mut(digest));
+        left.is_some_and(|(_, new)| take_one(new))
+    }
+
+    fn moved(&self, alignment: &Alignment) -> Moved {
+        let mut counts = Moved::new();
         for digest in self.old.iter().filter(|d| **d != RuleDigest::FOREIGN) {
             counts.entry(*digest).or_default().0 += 1;
         }
         for digest in &self.new {
             counts.entry(*digest).or_default().1 += 1;
         }
-        for digest in kept.iter().filter_map(|(_, at)| self.new.get(*at)) {
+        for digest in alignment.kept_rules().filter_map(|at| self.new.get(at)) {
             let (old, new) = counts.entry(*digest).or_default();
             *old = old.saturating_sub(1);
             *new = new.saturating_sub(1);
@@ -228,4 +227,10 @@ impl<'a> Comparison<'a> {
             ..Deviation::new(self.plan, self.chain.table, name.clone(), kind)
         }
     }
+}
+
+fn take_one(count: &mut usize) -> bool {
+    let some = *count > 0;
+    *count -= usize::from(some);
+    some
 }
