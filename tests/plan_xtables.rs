@@ -10,6 +10,7 @@ use portolan::plan::expr::{CmpOp, Expr, PayloadBase, RuleBody, Verdict};
 use portolan::plan::xtables::decode::{Decoded, decode};
 use portolan::plan::xtables::encode::{canonical, encode};
 use portolan::plan::xtables::rule::{XtMatch, XtRule};
+use portolan::plan::xtables::save::rule_text;
 use proptest::prelude::*;
 
 #[test]
@@ -27,6 +28,9 @@ fn what_iptables_wrote_is_read_and_would_be_written_the_same() {
             ..encode(&rule, c.family)
         };
         assert_eq!(written, c.body, "{}", c.text);
+        let chain = c.text.split(' ').nth(1).unwrap();
+        let text = format!("-A {chain} {}", rule_text(&rule, c.family));
+        assert_eq!(text.trim_end(), c.text);
     }
 }
 

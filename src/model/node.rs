@@ -109,8 +109,9 @@ mod tests {
 
     #[test]
     fn node_ports_answer_on_every_address_unless_cidrs_of_the_family_say_otherwise() {
+        type Case<'a> = (&'a [&'a str], IpFamily, Option<&'a [&'a str]>);
         let local = ips(&["127.0.0.1", "192.168.0.2", "10.0.0.9", "fd00::2"]);
-        let table: [(&[&str], IpFamily, Option<&[&str]>); 6] = [
+        let table: [Case; 6] = [
             (&[], IpFamily::V4, None),
             (&["fd00::/64"], IpFamily::V4, None),
             (&["192.168.0.0/24", "0.0.0.0/0"], IpFamily::V4, None),

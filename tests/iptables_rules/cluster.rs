@@ -40,7 +40,7 @@ pub(crate) fn options(family: IpFamily) -> IptablesOptions {
 }
 
 /// A Service and its endpoints.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Described {
     service: Service,
     slices: Vec<EndpointSlice>,

@@ -196,3 +196,23 @@ fn pods_are_told_from_others_by_address_bridge_or_interface_prefix() {
         }
     }
 }
+
+#[test]
+fn a_cidr_that_holds_every_address_needs_no_comparison_and_the_kernel_would_refuse_its_negation() {
+    let snapshot = snapshot([describe("ns1/svc1", "172.30.0.41")
+        .tcp("p80", 80)
+        .node_port(30080)
+        .external_local()
+        .endpoints(&["10.180.0.1"])]);
+    let options = IptablesOptions {
+        local_detector: LocalDetector::Cidr("0.0.0.0/0".parse().unwrap()),
+        ..options(IpFamily::V4)
+    };
+    let rules = rules(&snapshot, &options);
+    assert_eq!(
+        rules["nat KUBE-EXT-XPGD46QRK7WJZT7O"][0],
+        "-m comment --comment \"pod traffic for ns1/svc1:p80 external destinations\" \
+         -j KUBE-SVC-XPGD46QRK7WJZT7O"
+    );
+    assert_eq!(rules["nat KUBE-SVC-XPGD46QRK7WJZT7O"].len(), 1);
+}

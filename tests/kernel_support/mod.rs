@@ -8,6 +8,8 @@
     reason = "test support: each test file uses a part of it, and a failure is a failed test"
 )]
 
+pub mod xt;
+
 use std::process::Command;
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! Reads `plan_data/iptables-1.8.9.txt`.
+#![allow(dead_code, reason = "each test uses its part")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

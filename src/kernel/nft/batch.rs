@@ -52,8 +52,13 @@ pub(super) struct Frame {
     pub(super) echoes: usize,
     /// Bytes of the steps that ask for their handle, which come back.
     pub(super) echoed_bytes: usize,
-    /// Messages between the opening one and the first step: the [anchor](Batch::push_anchor).
+    /// Messages between the opening one and the first step: the anchor.
     pub(super) anchors: usize,
+    /// Whether the first step carries the request for the new generation without asking for its
+    /// own handle.
+    pub(super) first_is_anchor: bool,
+    /// Whether the kernel was asked to report the new generation.
+    pub(super) reports: bool,
     /// The generation the batch is bound to.
     pub(super) generation: Option<u32>,
 }
@@ -132,6 +137,8 @@ impl Batch {
                 echoes: 0,
                 echoed_bytes: 0,
                 anchors: 0,
+                first_is_anchor: false,
+                reports: false,
                 generation,
             },
         }
@@ -199,12 +206,20 @@ impl Batch {
     }
 
     fn add(&mut self, op: &Op, wants_handle: bool) -> Result<(), EncodeError> {
-        if self.is_empty() && self.frame.anchors == 0 {
-            self.push_anchor(op)?;
-        }
-        let flags = if wants_handle { flags::ECHO } else { 0 };
-        let len = self.append(op, flags)?;
+        let before = (self.bytes.len(), self.frame);
+        self.try_add(op, wants_handle).inspect_err(|_| {
+            self.bytes.truncate(before.0);
+            self.frame = before.1;
+        })
+    }
+
+    fn try_add(&mut self, op: &Op, wants_handle: bool) -> Result<(), EncodeError> {
+        let is_anchor = self.is_empty() && self.anchor(op)?;
+        let echo = wants_handle || is_anchor;
+        let len = self.append(op, if echo { flags::ECHO } else { 0 })?;
         self.frame.messages += 1;
+        self.frame.reports |= is_anchor;
+        self.frame.first_is_anchor |= is_anchor && !wants_handle;
         if wants_handle {
             self.frame.echoes += 1;
             self.frame.echoed_bytes += len;
@@ -212,26 +227,29 @@ impl Batch {
         Ok(())
     }
 
-    /// The kernel reports the new generation to the sender, on every version, if the first message
-    /// behind the opening one asks for an echo. The first step itself cannot carry that flag:
-    /// flushing a chain would then echo every rule of it. So its table is added once more, which
-    /// changes nothing if it exists, and if it does not, the step would fail anyway.
+    /// Sees to it that the kernel reports the new generation, and says whether the first step
+    /// itself has to ask for it.
     ///
-    /// Only before the deletion of a table is there no such message; that commit is confirmed by
-    /// the acknowledgement of the closing message.
-    fn push_anchor(&mut self, first: &Op) -> Result<(), EncodeError> {
-        let table = match first {
-            Op::DeleteTable(_) => return Ok(()),
-            Op::AddTable(table) => table,
-            Op::AddChain { chain, .. }
-            | Op::FlushChain(chain)
-            | Op::DeleteChain(chain)
-            | Op::AddRule { chain, .. }
-            | Op::DeleteRule { chain, .. } => &chain.table,
-        };
-        self.append(&Op::AddTable(table.clone()), flags::ECHO)?;
-        self.frame.anchors = 1;
-        Ok(())
+    /// The kernel does so, on every version, if the first message behind the opening one asks for
+    /// an echo. Flushing a chain or deleting a table would then echo every object that goes. So
+    /// before a flush its table is added, which changes nothing if it exists; if it does not, the
+    /// flush undoes it by failing. Before the deletion of a table no message is that harmless;
+    /// such a commit is confirmed by the acknowledgement of the closing message.
+    fn anchor(&mut self, first: &Op) -> Result<bool, EncodeError> {
+        match first {
+            Op::DeleteTable(_) => Ok(false),
+            Op::FlushChain(chain) => {
+                self.append(&Op::AddTable(chain.table.clone()), flags::ECHO)?;
+                self.frame.anchors = 1;
+                self.frame.reports = true;
+                Ok(false)
+            }
+            Op::AddTable(_)
+            | Op::AddChain { .. }
+            | Op::DeleteChain(_)
+            | Op::AddRule { .. }
+            | Op::DeleteRule { .. } => Ok(true),
+        }
     }
 
     fn append(&mut self, op: &Op, flags: u16) -> Result<usize, EncodeError> {

@@ -113,7 +113,11 @@ impl Answer {
         }
     }
 
-    fn settle(self, batch: &FinishedBatch, socket: &mut Socket) -> Result<Committed, CommitError> {
+    fn settle(
+        mut self,
+        batch: &FinishedBatch,
+        socket: &mut Socket,
+    ) -> Result<Committed, CommitError> {
         if let Some(error) = self.frame_error(batch) {
             return Err(error);
         }
@@ -130,24 +134,44 @@ impl Answer {
                 committed: self.generation,
             });
         }
-        let generation = match (self.generation, batch.frame.generation) {
-            (Some(generation), _) => generation,
-            (None, expected) if messages == 0 => own_generation(expected, socket)?,
-            (None, Some(expected)) if self.acknowledged => next_generation(expected),
-            (None, None) if self.acknowledged => own_generation(None, socket)?,
-            (None, _) => {
-                return Err(CommitError::Unconfirmed {
-                    messages,
-                    committed: None,
-                });
-            }
+        let generation = match self.generation {
+            Some(generation) => generation,
+            None => self.unreported_generation(batch, socket)?,
         };
+        if batch.frame.first_is_anchor {
+            self.handles.retain(|(index, _)| *index != 0);
+        }
         Ok(Committed {
             generation,
             handles: self.handles,
             messages,
             bytes: batch.bytes.len(),
         })
+    }
+
+    /// The generation after a batch without errors of which the kernel did not report one.
+    fn unreported_generation(
+        &self,
+        batch: &FinishedBatch,
+        socket: &mut Socket,
+    ) -> Result<u32, CommitError> {
+        let frame = &batch.frame;
+        let present = read::generation(socket).map_err(|error| {
+            CommitError::io("asking for the generation", io::Error::other(error))
+        })?;
+        let unchanged = frame.reports || frame.messages == 0;
+        match frame.generation {
+            // Reported or not, somebody else may have committed since; our own is known.
+            Some(expected) if unchanged && (self.acknowledged || present == expected) => {
+                Ok(expected)
+            }
+            Some(expected) if !unchanged && self.acknowledged => Ok(next_generation(expected)),
+            None if self.acknowledged || frame.messages == 0 => Ok(present),
+            _ => Err(CommitError::Unconfirmed {
+                messages: frame.messages,
+                committed: None,
+            }),
+        }
     }
 
     /// The error of the batch as a whole, from the reply to its opening message.
@@ -169,15 +193,4 @@ impl Answer {
 /// What the kernel makes of a generation at a commit: the next number, never 0.
 fn next_generation(generation: u32) -> u32 {
     generation.checked_add(1).unwrap_or(1)
-}
-
-/// The generation where the kernel did not report one by itself. A batch that was bound to a
-/// generation and changed nothing is still at it; otherwise the kernel is asked, and the answer
-/// may already be somebody else's.
-fn own_generation(expected: Option<u32>, socket: &mut Socket) -> Result<u32, CommitError> {
-    match expected {
-        Some(generation) => Ok(generation),
-        None => read::generation(socket)
-            .map_err(|error| CommitError::io("asking for the generation", io::Error::other(error))),
-    }
 }

@@ -42,7 +42,7 @@ pub enum CommitError {
     Refused {
         /// The refused steps, in batch order, at most [`Refusal::MAX_LISTED`].
         refusals: Vec<Refusal>,
-        /// How many more there were.
+        /// How many more are known; of thousands, some answers may be lost.
         more: usize,
     },
     /// The process may not change nf_tables here.
@@ -121,7 +121,9 @@ impl Refusal {
             }
             Errno::EBUSY => Some("it is still in use"),
             Errno::EMLINK | Errno::ELOOP => Some("chains jump in a circle, or too deep"),
-            Errno::EEXIST if !rule => Some("it exists with other properties"),
+            Errno::EEXIST | Errno::EOPNOTSUPP if adding && self.object.starts_with("chain") => {
+                Some("it exists with another type, hook or priority")
+            }
             Errno::EPERM => Some("the table belongs to another program"),
             _ => None,
         }

@@ -109,7 +109,9 @@ impl PresentState {
         let from = table.chain_index(chain);
         table.push(from, PresentRule { handle, digest });
         for target in jump_targets(body) {
-            let to = table.chain_index(target);
+            let Some(to) = table.by_name.get(target).copied() else {
+                continue;
+            };
             if let Some(chain) = table.chains.get_mut(to as usize) {
                 chain.jumps += 1;
             }

@@ -13,8 +13,9 @@
 //! Anything else is [`Decoded::Foreign`]: an expression, order, revision or byte that is not
 //! accounted for never decodes to a rule of ours. The counter's values and, as the kernel does not
 //! report it, a missing `NFTA_RULE_COMPAT` make no difference. Bytes that the kernel does not look
-//! at may differ in two places: `count` of a random `statistic` match may be zero, and the four
-//! `chunktype` of an `sctp` match too.
+//! at may differ in three places, where versions of iptables or its save and restore differ:
+//! `count` of a random `statistic` match may be zero, so may the four `chunktype` of an `sctp`
+//! match and, in IPv4, the last 12 bytes of the mask of a `recent` match.
 
 mod extension;
 mod header;
@@ -44,7 +45,7 @@ fn rule(body: &RuleBody, family: IpFamily) -> Option<XtRule> {
     let mut exprs = Cursor(&body.exprs);
     let mut rule = XtRule::default();
     while header::condition(&mut exprs, family, &mut rule)? {}
-    while let Some(m) = match_(&mut exprs, rule.protocol)? {
+    while let Some(m) = match_(&mut exprs, rule.protocol, family)? {
         rule.matches.push(m);
     }
     if *exprs.next()? != Expr::Counter {
@@ -110,11 +111,15 @@ impl<'a> Cursor<'a> {
 }
 
 /// The next match. `Some(None)` when the matches are over, `None` when it is not one of ours.
-fn match_(exprs: &mut Cursor<'_>, protocol: Option<Protocol>) -> Option<Option<XtMatch>> {
+fn match_(
+    exprs: &mut Cursor<'_>,
+    protocol: Option<Protocol>,
+    family: IpFamily,
+) -> Option<Option<XtMatch>> {
     let found = match exprs.peek()? {
         Expr::Match { name, rev, info } => {
             exprs.next();
-            extension::match_(name, *rev, info, protocol)?
+            extension::match_(name, *rev, info, protocol, family)?
         }
         Expr::Payload {
             base: PayloadBase::Transport,

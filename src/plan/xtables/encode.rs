@@ -211,7 +211,7 @@ fn match_exprs(m: &XtMatch, protocol: Option<Protocol>, exprs: &mut Vec<Expr>) {
         XtMatch::SourceIsLocal => info::source_is_local(),
         XtMatch::DestinationIsLocal => info::destination_is_local(),
         XtMatch::Random { threshold } => info::random(*threshold, *threshold),
-        XtMatch::Recent { op, list } => info::recent(*op, list),
+        XtMatch::Recent { op, list } => info::recent(*op, list, info::RECENT_WHOLE_MASK),
         XtMatch::Nfacct(name) => info::nfacct(name, 1),
     };
     exprs.push(xt_match(extension));

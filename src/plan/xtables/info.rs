@@ -30,6 +30,8 @@ pub(super) const RECENT_NAME_AT: usize = 10;
 /// `NFACCT_NAME_MAX`, with the closing NUL.
 pub(super) const NFACCT_NAME_LEN: usize = 32;
 
+/// The mask iptables sets without being asked: all of `nf_inet_addr`.
+pub(super) const RECENT_WHOLE_MASK: usize = 16;
 /// `XT_RECENT_CHECK`.
 pub(super) const RECENT_CHECK: u8 = 1;
 /// `XT_RECENT_SET`.
@@ -191,7 +193,10 @@ pub(super) fn random(threshold: u32, count: u32) -> Extension {
 }
 
 /// `xt_recent_mtinfo_v1`: seconds at 0, what to do at 8, name at 10, mask of all ones at 212.
-pub(super) fn recent(op: RecentOp, list: &str) -> Extension {
+///
+/// `iptables-restore` of what `iptables-save` printed sets only the mask's first `mask` bytes,
+/// those of an address; the kernel compares no others.
+pub(super) fn recent(op: RecentOp, list: &str, mask: usize) -> Extension {
     let (seconds, check) = match op {
         RecentOp::Set => (0, RECENT_SET),
         RecentOp::CheckAndReap { seconds } => (seconds, RECENT_CHECK | RECENT_REAP),
@@ -200,7 +205,7 @@ pub(super) fn recent(op: RecentOp, list: &str) -> Extension {
         .u32(0, seconds)
         .u8(8, check)
         .text(RECENT_NAME_AT, RECENT_NAME_LEN, list)
-        .bytes(212, &[u8::MAX; 16])
+        .bytes(212, [u8::MAX; 16].get(..mask).unwrap_or_default())
         .named("recent", 1)
 }
 

@@ -275,3 +275,7 @@ fn push(text: &mut String, words: fmt::Arguments<'_>) {
 fn text_of(text: &mut String, words: fmt::Arguments<'_>) {
     let _ = text.write_fmt(words);
 }
+
+#[cfg(test)]
+#[path = "save_tests.rs"]
+mod tests;

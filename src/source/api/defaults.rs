@@ -53,10 +53,9 @@ pub fn service(service: &mut Service) {
         .cluster_ip
         .as_ref()
         .filter(|ip| !ip.is_empty() && !external_name)
+        && spec.cluster_ips.as_ref().is_none_or(Vec::is_empty)
     {
-        if spec.cluster_ips.as_ref().is_none_or(Vec::is_empty) {
-            spec.cluster_ips = Some(vec![ip.clone()]);
-        }
+        spec.cluster_ips = Some(vec![ip.clone()]);
     }
     if is_externally_accessible(spec) {
         string(&mut spec.external_traffic_policy, "Cluster");
@@ -139,7 +138,7 @@ pub fn pod(pod: &mut Pod) {
 mod tests {
     use super::*;
 
-    fn defaulted(spec: serde_json::Value) -> ServiceSpec {
+    fn defaulted(spec: &serde_json::Value) -> ServiceSpec {
         let object = serde_json::json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec,
         });
@@ -151,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_bare_service_is_a_cluster_ip_service() {
-        let spec = defaulted(serde_json::json!({"ports": [{"port": 80}]}));
+        let spec = defaulted(&serde_json::json!({"ports": [{"port": 80}]}));
         assert_eq!(spec.type_.as_deref(), Some("ClusterIP"));
         assert_eq!(spec.session_affinity.as_deref(), Some("None"));
         assert_eq!(spec.internal_traffic_policy.as_deref(), Some("Cluster"));
@@ -165,13 +164,13 @@ mod tests {
     #[test]
     fn affinity_by_client_ip_lasts_three_hours() {
         for config in [serde_json::json!(null), serde_json::json!({"clientIP": {}})] {
-            let spec = defaulted(serde_json::json!({
+            let spec = defaulted(&serde_json::json!({
                 "sessionAffinity": "ClientIP", "sessionAffinityConfig": config,
             }));
             let client_ip = spec.session_affinity_config.unwrap().client_ip.unwrap();
             assert_eq!(client_ip.timeout_seconds, Some(10_800));
         }
-        let spec = defaulted(serde_json::json!({
+        let spec = defaulted(&serde_json::json!({
             "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}},
         }));
         assert_eq!(
@@ -182,17 +181,17 @@ mod tests {
 
     #[test]
     fn only_services_reachable_from_outside_get_an_external_policy() {
-        let node_port = defaulted(serde_json::json!({"type": "NodePort"}));
+        let node_port = defaulted(&serde_json::json!({"type": "NodePort"}));
         assert_eq!(
             node_port.external_traffic_policy.as_deref(),
             Some("Cluster")
         );
         assert_eq!(node_port.allocate_load_balancer_node_ports, None);
-        let external = defaulted(serde_json::json!({"externalIPs": ["192.0.2.1"]}));
+        let external = defaulted(&serde_json::json!({"externalIPs": ["192.0.2.1"]}));
         assert_eq!(external.external_traffic_policy.as_deref(), Some("Cluster"));
-        let balancer = defaulted(serde_json::json!({"type": "LoadBalancer"}));
+        let balancer = defaulted(&serde_json::json!({"type": "LoadBalancer"}));
         assert_eq!(balancer.allocate_load_balancer_node_ports, Some(true));
-        let name = defaulted(serde_json::json!({"type": "ExternalName", "externalName": "a.b"}));
+        let name = defaulted(&serde_json::json!({"type": "ExternalName", "externalName": "a.b"}));
         assert_eq!(
             (name.external_traffic_policy, name.internal_traffic_policy),
             (None, None)
@@ -201,12 +200,12 @@ mod tests {
 
     #[test]
     fn the_first_cluster_ip_fills_the_list() {
-        let spec = defaulted(serde_json::json!({"clusterIP": "10.0.0.1"}));
+        let spec = defaulted(&serde_json::json!({"clusterIP": "10.0.0.1"}));
         assert_eq!(
             spec.cluster_ips.as_deref(),
             Some(&["10.0.0.1".to_owned()][..])
         );
-        let spec = defaulted(serde_json::json!({"clusterIP": ""}));
+        let spec = defaulted(&serde_json::json!({"clusterIP": ""}));
         assert_eq!(spec.cluster_ips, None);
     }
 

@@ -79,6 +79,14 @@ impl fmt::Display for Path<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown(String);
 
+impl Shown {
+    /// A port with its protocol.
+    #[must_use]
+    pub fn port(number: i32, protocol: &str) -> Self {
+        Self(format!("{{\"port\":{number},\"protocol\":{protocol:?}}}"))
+    }
+}
+
 impl From<&str> for Shown {
     fn from(value: &str) -> Self {
         Self(format!("{:?}", shorten(value)))

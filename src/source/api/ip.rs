@@ -109,25 +109,37 @@ pub fn check_cidr(findings: &mut Findings, field: &Path<'_>, text: &str) -> Opti
         );
         return None;
     };
+    note_sloppy_cidr(findings, field, text, ip, net);
+    Some(net)
+}
+
+/// The warnings (or, if strict, errors) about the way a CIDR is written.
+fn note_sloppy_cidr(findings: &mut Findings, field: &Path<'_>, text: &str, ip: IpAddr, net: IpNet) {
     let mapped = text.contains(':') && ip.is_ipv4();
-    let padded = !mapped && ip.is_ipv4() && text.parse::<IpNet>().is_err();
+    let (address, length) = text.split_once('/').unwrap_or((text, ""));
+    let padded =
+        (length.len() > 1 && length.starts_with('0')) || address.parse::<IpAddr>().is_err();
     let host_bits = ip != net.addr();
-    if host_bits && findings.strict {
-        findings.invalid(
-            field,
-            text,
-            "must not have bits set beyond the prefix length",
-        );
-    } else if host_bits {
+    if findings.strict {
+        let detail = match (padded, mapped, host_bits) {
+            (true, _, _) => "must not have leading 0s in IP or prefix length",
+            (_, true, _) => "must not have an IPv4-mapped IPv6 address",
+            (_, _, true) => "must not have bits set beyond the prefix length",
+            _ => "",
+        };
+        if !detail.is_empty() {
+            findings.invalid(field, text, detail);
+            return;
+        }
+    }
+    if host_bits {
         let single = IpNet::from(ip);
         findings.warn(format!(
             "{field}: CIDR value {text:?} is ambiguous in this context (should be \"{net}\" or \
              \"{single}\"?)"
         ));
     }
-    if (mapped || padded) && findings.strict {
-        findings.invalid(field, text, sloppy_reason(mapped));
-    } else if mapped || padded {
+    if mapped || padded {
         findings.warn(format!(
             "{field}: non-standard CIDR value {text:?} will be considered invalid in a future \
              Kubernetes release: use \"{net}\""
@@ -137,7 +149,6 @@ pub fn check_cidr(findings: &mut Findings, field: &Path<'_>, text: &str) -> Opti
             "{field}: IPv6 CIDR value {text:?} should be in RFC 5952 canonical format (\"{net}\")"
         ));
     }
-    Some(net)
 }
 
 /// Refuses addresses that can be neither endpoint nor external IP.

@@ -60,10 +60,10 @@ impl DocumentReader<'_> {
                 Err(_) => {}
             }
         }
-        if let Some(pieces) = cut(&document.text) {
-            if let Ok(contents) = self.pieces(document, &pieces, &origin) {
-                return contents;
-            }
+        if let Some(pieces) = cut(&document.text)
+            && let Ok(contents) = self.pieces(document, &pieces, &origin)
+        {
+            return contents;
         }
         let whole = guard::check(&document.text, document.first_line)
             .map_err(Problem::Text)

@@ -37,7 +37,7 @@ use documents::Documents;
 use paths::Input;
 
 use crate::model::{
-    EndpointSlice, NamespacedName, Node, Pod, Service, Snapshot, slices_for_service,
+    EndpointSlice, NamespacedName, Node, Pod, PodIndex, Service, Snapshot, slices_for_service,
 };
 use crate::source::api::convert::Interner;
 
@@ -78,11 +78,12 @@ impl Manifests {
     #[must_use]
     pub fn into_snapshot(self) -> Snapshot {
         let mut slices = self.slices;
+        let pods = PodIndex::new(&self.pods);
         for (name, service) in &self.services {
             if service.selector.is_empty() || slices.contains_key(name) {
                 continue;
             }
-            let made = slices_for_service(service, &self.pods, &self.nodes);
+            let made = slices_for_service(service, &pods, &self.nodes);
             if !made.is_empty() {
                 slices.insert(name.clone(), made);
             }

@@ -118,7 +118,7 @@ impl ObjectReader<'_> {
         let mut object: discovery::EndpointSlice = typed(tree, findings)?;
         defaults::endpoint_slice(&mut object);
         checked(findings, |findings| {
-            validate::endpoint_slice(&object, findings)
+            validate::endpoint_slice(&object, findings);
         });
         if !findings.errors.is_empty() {
             return None;

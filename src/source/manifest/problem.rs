@@ -127,6 +127,9 @@ pub enum TextProblem {
     /// So many values that parsing would take more memory than any manifest needs.
     #[error("more than {0} values in one document; split it with --- or into List items")]
     TooMany(usize),
+    /// So much text behind aliases that it would fill the memory.
+    #[error("more than {} MiB of text in one document after aliases are expanded", .0 >> 20)]
+    TooMuch(usize),
 }
 
 /// One thing wrong with the input.

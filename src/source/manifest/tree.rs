@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::problem::Problem;
+use super::problem::{Problem, TextProblem};
 use crate::source::api::Path;
 
 /// The most values a document may have after YAML aliases are expanded: ten times what the
@@ -82,9 +82,24 @@ fn finish<E: fmt::Display>(
         }),
         Err(error) => Err(Problem::Syntax {
             format,
-            message: renumber(&error.to_string(), first_line - 1),
+            message: plain(&renumber(&error.to_string(), first_line - 1)),
         }),
     }
+}
+
+/// The parsers' names for their limits, in words that say what to look for.
+fn plain(message: &str) -> String {
+    message
+        .replacen(
+            "repetition limit exceeded",
+            "aliases expand to too many values",
+            1,
+        )
+        .replacen(
+            "recursion limit exceeded",
+            "nested deeper than 128 levels",
+            1,
+        )
 }
 
 /// Turns the lines that a parser counted in a document into lines of the file.
@@ -111,7 +126,7 @@ struct State<'s, 'f> {
     duplicates: Vec<String>,
     nodes: usize,
     string_bytes: usize,
-    exceeded: Option<super::problem::TextProblem>,
+    exceeded: Option<TextProblem>,
 }
 
 impl<'s, 'f> State<'s, 'f> {
@@ -128,11 +143,14 @@ impl<'s, 'f> State<'s, 'f> {
     fn count<E: de::Error>(&mut self, string_bytes: usize) -> Result<(), E> {
         self.nodes += 1;
         self.string_bytes += string_bytes;
-        if self.nodes > MAX_NODES || self.string_bytes > MAX_STRING_BYTES {
-            self.exceeded = Some(super::problem::TextProblem::TooMany(MAX_NODES));
-            return Err(E::custom("too many values"));
-        }
-        Ok(())
+        self.exceeded = if self.nodes > MAX_NODES {
+            Some(TextProblem::TooMany(MAX_NODES))
+        } else if self.string_bytes > MAX_STRING_BYTES {
+            Some(TextProblem::TooMuch(MAX_STRING_BYTES))
+        } else {
+            return Ok(());
+        };
+        Err(E::custom("over the limit"))
     }
 }
 

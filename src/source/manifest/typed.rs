@@ -179,7 +179,8 @@ fn reason(value: &Value, message: &str) -> Reason {
         struct_name if struct_name.starts_with(|c: char| c.is_ascii_uppercase()) => {
             "must be a mapping"
         }
-        _ if value.is_string() => message,
+        // The only other strings that are parsed on the way: times.
+        _ if value.is_string() => "must be a time such as 2026-01-31T12:00:00Z (RFC 3339)",
         _ => "has the wrong type",
     };
     Reason::Invalid(Shown::from(value), detail.to_owned())

@@ -34,7 +34,8 @@ impl LocalDetector {
 
     /// Limits a rule to traffic that is local (or, with `local` false, is not).
     ///
-    /// `None` if there is no detector, and so no such rule.
+    /// `None` if there is no detector, and so no such rule. A CIDR that holds every address makes
+    /// all traffic local; the kernel refuses the negated comparison, so that rule is left out.
     pub(super) fn limit(&self, local: bool, mut rule: XtRule) -> Option<XtRule> {
         let interface = |name: &Arc<str>, prefix| Maybe {
             not: !local,
@@ -45,6 +46,7 @@ impl LocalDetector {
         };
         match self {
             Self::None => return None,
+            Self::Cidr(cidr) if cidr.prefix_len() == 0 => return local.then_some(rule),
             Self::Cidr(cidr) => {
                 rule.source = Some(Maybe {
                     not: !local,

@@ -17,7 +17,7 @@ use super::error::{CommitError, EncodeError, ReadError, Refusal};
 use super::view::{BaseView, ChainView, RuleView, TableView};
 use crate::model::IpFamily;
 use crate::plan::op::{Op, TableRef};
-use ruleset::{Chain, Ruleset};
+use ruleset::{Chain, Check, Effect, Ruleset};
 
 /// An nf_tables without a kernel.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,14 @@ pub struct FakeBatch {
     encoded: Batch,
     steps: Vec<Step>,
     generation: Option<u32>,
+}
+
+/// What running the steps of a batch gave.
+#[derive(Debug, Default)]
+struct Attempt {
+    handles: Vec<(usize, u64)>,
+    refusals: Vec<Refusal>,
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +87,7 @@ impl FakeKernel {
         self.apply(steps).map(drop)
     }
 
-    /// How many transactions with at least one step took effect, foreign ones not counted.
+    /// How many transactions changed something, foreign ones not counted.
     #[must_use]
     pub fn commits(&self) -> usize {
         self.commits
@@ -89,40 +97,45 @@ impl FakeKernel {
         &mut self,
         steps: impl Iterator<Item = (&'a Op, bool)>,
     ) -> Result<Vec<(usize, u64)>, CommitError> {
-        let mut next = self.ruleset.clone();
-        let mut handles = Vec::new();
-        let mut refusals = Vec::new();
-        let mut count = 0;
-        for (index, (op, echo)) in steps.enumerate() {
-            count += 1;
-            match next.apply(op) {
-                Ok(handle) if echo => handles.extend(handle.map(|handle| (index, handle))),
-                Ok(_) => {}
-                Err(errno) => refusals.push(refusal(Some(index), op, errno)),
-            }
+        let steps: Vec<_> = steps.collect();
+        let (mut next, mut attempt) = self.attempt(&steps, Check::AtTheEnd);
+        if attempt.refusals.is_empty() && next.validate().is_err() {
+            // The kernel runs the batch again to find the rule at which it goes wrong.
+            (next, attempt) = self.attempt(&steps, Check::EachRule);
         }
-        if refusals.is_empty()
-            && let Err(errno) = next.validate()
-        {
-            refusals.push(Refusal {
-                op: None,
-                operation: "commit",
-                object: "the transaction as a whole".to_owned(),
-                errno: errno as i32,
-                kernel_text: None,
-                part: None,
-            });
-        }
+        let Attempt {
+            mut refusals,
+            handles,
+            changed,
+        } = attempt;
         if !refusals.is_empty() {
+            self.ruleset.keep_handles_of(&next);
             let more = refusals.len().saturating_sub(Refusal::MAX_LISTED);
             refusals.truncate(Refusal::MAX_LISTED);
             return Err(CommitError::Refused { refusals, more });
         }
-        if count > 0 {
+        if changed {
             self.ruleset = next;
             self.generation = self.generation.checked_add(1).unwrap_or(1);
         }
         Ok(handles)
+    }
+
+    fn attempt(&self, steps: &[(&Op, bool)], check: Check) -> (Ruleset, Attempt) {
+        let mut next = self.ruleset.clone();
+        let mut attempt = Attempt::default();
+        for (index, (op, echo)) in steps.iter().enumerate() {
+            match next.apply(op, check) {
+                Ok(effect) => {
+                    attempt.changed |= effect != Effect::Nothing;
+                    if let (true, Effect::Made(handle)) = (*echo, effect) {
+                        attempt.handles.push((index, handle));
+                    }
+                }
+                Err(errno) => attempt.refusals.push(refusal(index, op, errno)),
+            }
+        }
+        (next, attempt)
     }
 
     fn check_interruption(&mut self) -> Result<(), ReadError> {
@@ -136,7 +149,7 @@ impl FakeKernel {
     }
 }
 
-fn refusal(op_index: Option<usize>, op: &Op, errno: Errno) -> Refusal {
+fn refusal(index: usize, op: &Op, errno: Errno) -> Refusal {
     let (operation, object) = match op {
         Op::AddTable(_) | Op::AddChain { .. } => ("add", op.object()),
         Op::AddRule { place, .. } => (place_verb(*place), op.object()),
@@ -144,7 +157,7 @@ fn refusal(op_index: Option<usize>, op: &Op, errno: Errno) -> Refusal {
         Op::FlushChain(_) => ("flush", op.object()),
     };
     Refusal {
-        op: op_index,
+        op: Some(index),
         operation,
         object,
         errno: errno as i32,
@@ -205,9 +218,10 @@ impl NftKernel for FakeKernel {
         {
             return Err(CommitError::Conflict { expected });
         }
+        let before = self.generation;
         let handles = self.apply(batch.steps.iter().map(|step| (&step.op, step.echo)))?;
         let messages = batch.steps.len();
-        self.commits += usize::from(messages > 0);
+        self.commits += usize::from(self.generation != before);
         if std::mem::take(&mut self.lose_next_answer) {
             return Err(CommitError::Unconfirmed {
                 messages,

@@ -19,6 +19,8 @@ type Result<T> = std::result::Result<T, Errno>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ruleset {
     tables: BTreeMap<TableRef, Table>,
+    /// Deleted tables, by handle, with the last handle they gave.
+    deleted: BTreeMap<u64, u64>,
     last_handle: u64,
 }
 
@@ -53,6 +55,26 @@ pub(super) struct Rule {
     pub(super) body: RuleBody,
 }
 
+/// When circles of chains are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// After all steps.
+    AtTheEnd,
+    /// After each new rule.
+    EachRule,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing: the generation stays as it is if all steps do.
+    Nothing,
+    /// It changed something that has no handle to tell.
+    Changed,
+    /// It made (or named again) an object with this handle.
+    Made(u64),
+}
+
 impl Ruleset {
     /// All tables.
     pub(super) fn tables(&self) -> impl Iterator<Item = (&TableRef, &Table)> {
@@ -64,37 +86,50 @@ impl Ruleset {
         self.tables.get(table)
     }
 
-    /// Does one step and gives the handle of what it made, as an echo would.
-    pub(super) fn apply(&mut self, op: &Op) -> Result<Option<u64>> {
+    /// Does one step.
+    pub(super) fn apply(&mut self, op: &Op, check: Check) -> Result<Effect> {
         match op {
             Op::AddTable(table) => Ok(self.add_table(table)),
             Op::DeleteTable(table) => {
-                self.tables.remove(table).ok_or(Errno::ENOENT)?;
-                Ok(None)
+                let table = self.tables.remove(table).ok_or(Errno::ENOENT)?;
+                self.deleted.insert(table.handle, table.last_handle);
+                Ok(Effect::Changed)
             }
             Op::AddChain { chain, hook } => {
                 let name = &chain.name;
-                self.table_of(chain)?
-                    .add_chain(name, hook.as_ref())
-                    .map(Some)
+                self.table_of(chain)?.add_chain(name, hook.as_ref())
             }
             Op::DeleteChain(chain) => {
                 self.table_of(chain)?.delete_chain(&chain.name)?;
-                Ok(None)
+                Ok(Effect::Changed)
             }
             Op::FlushChain(chain) => {
-                self.chain(chain)?.rules.clear();
-                Ok(None)
+                let rules = &mut self.chain(chain)?.rules;
+                let had_rules = !rules.is_empty();
+                rules.clear();
+                Ok(if had_rules {
+                    Effect::Changed
+                } else {
+                    Effect::Nothing
+                })
             }
             Op::DeleteRule { chain, handle } => {
                 let chain = self.chain(chain)?;
                 let index = chain.index_of(*handle)?;
                 chain.rules.remove(index);
-                Ok(None)
+                Ok(Effect::Changed)
             }
             Op::AddRule { chain, place, rule } => {
                 let table = self.table_of(chain)?;
-                table.add_rule(&chain.name, *place, rule).map(Some)
+                let handle = table.add_rule(&chain.name, *place, rule)?;
+                if check == Check::EachRule
+                    && let Err(errno) = table.validate()
+                {
+                    let chain = self.chain(chain)?;
+                    chain.rules.retain(|rule| rule.handle != handle);
+                    return Err(errno);
+                }
+                Ok(Effect::Made(handle))
             }
         }
     }
@@ -105,9 +140,21 @@ impl Ruleset {
         self.tables.values().try_for_each(Table::validate)
     }
 
-    fn add_table(&mut self, table: &TableRef) -> Option<u64> {
+    /// Handles that a refused transaction used up are not given again.
+    pub(super) fn keep_handles_of(&mut self, refused: &Self) {
+        self.last_handle = refused.last_handle;
+        for (name, table) in &mut self.tables {
+            let same = |other: &&Table| other.handle == table.handle;
+            let kept = refused.tables.get(name).filter(same);
+            let kept = kept.map(|other| other.last_handle);
+            let deleted = || refused.deleted.get(&table.handle).copied();
+            table.last_handle = kept.or_else(deleted).unwrap_or(table.last_handle);
+        }
+    }
+
+    fn add_table(&mut self, table: &TableRef) -> Effect {
         if self.tables.contains_key(table) {
-            return None;
+            return Effect::Nothing;
         }
         self.last_handle += 1;
         let handle = self.last_handle;
@@ -118,7 +165,7 @@ impl Ruleset {
                 ..Table::default()
             },
         );
-        Some(handle)
+        Effect::Made(handle)
     }
 
     fn table_of(&mut self, chain: &ChainRef) -> Result<&mut Table> {
@@ -156,11 +203,16 @@ impl Table {
         self.last_handle
     }
 
-    fn add_chain(&mut self, name: &Arc<str>, hook: Option<&Hook>) -> Result<u64> {
+    fn add_chain(&mut self, name: &Arc<str>, hook: Option<&Hook>) -> Result<Effect> {
         if let Some(chain) = self.chains.get(name) {
             return match (hook, &chain.hook) {
-                (Some(new), old) if old.as_ref() != Some(new) => Err(Errno::EEXIST),
-                _ => Ok(chain.handle),
+                (None, _) => Ok(Effect::Made(chain.handle)),
+                (Some(new), Some(old)) if new == old => Ok(Effect::Made(chain.handle)),
+                // EEXIST before Linux 6.4.
+                (Some(new), Some(old)) if (new.hook, new.priority) != (old.hook, old.priority) => {
+                    Err(Errno::EOPNOTSUPP)
+                }
+                (Some(_), _) => Err(Errno::EEXIST),
             };
         }
         let handle = self.new_handle();
@@ -171,7 +223,7 @@ impl Table {
             rules: Vec::new(),
         };
         self.chains.insert(Arc::clone(name), chain);
-        Ok(handle)
+        Ok(Effect::Made(handle))
     }
 
     fn delete_chain(&mut self, name: &str) -> Result<()> {
@@ -186,6 +238,11 @@ impl Table {
     }
 
     fn add_rule(&mut self, chain: &str, place: Place, body: &RuleBody) -> Result<u64> {
+        if !self.chains.contains_key(chain) {
+            return Err(Errno::ENOENT);
+        }
+        // As in the kernel, a rule that is refused further on has used up a handle.
+        let handle = self.new_handle();
         let home = self.chains.get(chain).ok_or(Errno::ENOENT)?;
         let index = match place {
             Place::Append => home.rules.len(),
@@ -199,7 +256,6 @@ impl Table {
                 return Err(Errno::EOPNOTSUPP);
             }
         }
-        let handle = self.new_handle();
         let home = self.chains.get_mut(chain).ok_or(Errno::ENOENT)?;
         let body = body.clone();
         home.rules.insert(index, Rule { handle, body });

@@ -13,6 +13,7 @@ pub(super) fn match_(
     rev: u32,
     info: &[u8],
     protocol: Option<Protocol>,
+    family: IpFamily,
 ) -> Option<XtMatch> {
     let found = match name {
         "comment" => XtMatch::Comment(text(info, 0, info::COMMENT_LEN)?.into()),
@@ -44,14 +45,14 @@ pub(super) fn match_(
         "nfacct" => XtMatch::Nfacct(text(info, 0, info::NFACCT_NAME_LEN)?.into()),
         _ => return None,
     };
-    forms(&found)
+    forms(&found, family)
         .iter()
         .any(|form| same(form, name, rev, info))
         .then_some(found)
 }
 
 /// The structures a match may come in.
-fn forms(m: &XtMatch) -> Vec<Extension> {
+fn forms(m: &XtMatch, family: IpFamily) -> Vec<Extension> {
     match m {
         XtMatch::Comment(text) => vec![info::comment(text)],
         XtMatch::Ports { .. } => Vec::new(),
@@ -65,7 +66,13 @@ fn forms(m: &XtMatch) -> Vec<Extension> {
                 info::random(*threshold, 0),
             ]
         }
-        XtMatch::Recent { op, list } => vec![info::recent(*op, list)],
+        XtMatch::Recent { op, list } => [
+            info::RECENT_WHOLE_MASK,
+            usize::from(family.host_prefix() / 8),
+        ]
+        .into_iter()
+        .map(|mask| info::recent(*op, list, mask))
+        .collect(),
         XtMatch::Nfacct(name) => vec![info::nfacct(name, 1), info::nfacct(name, 0)],
     }
 }

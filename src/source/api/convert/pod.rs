@@ -84,7 +84,7 @@ fn container_ports(spec: &api::PodSpec) -> Vec<ContainerPort> {
 mod tests {
     use super::*;
 
-    fn converted(status: serde_json::Value) -> Pod {
+    fn converted(status: &serde_json::Value) -> Pod {
         let object = serde_json::json!({
             "metadata": {"name": "p"},
             "spec": {
@@ -105,23 +105,23 @@ mod tests {
     #[test]
     fn the_ready_condition_decides() {
         let with = |status: &str| {
-            converted(serde_json::json!({"conditions": [{"type": "Ready", "status": status}]}))
+            converted(&serde_json::json!({"conditions": [{"type": "Ready", "status": status}]}))
         };
         assert!(with("True").ready);
         assert!(!with("False").ready);
         let unready =
             serde_json::json!({"conditions": [{"type": "Initialized", "status": "True"}]});
-        assert!(!converted(unready).ready);
+        assert!(!converted(&unready).ready);
         assert!(
-            converted(serde_json::json!({"podIP": "10.0.0.1"})).ready,
+            converted(&serde_json::json!({"podIP": "10.0.0.1"})).ready,
             "written by hand"
         );
-        assert!(!converted(serde_json::json!({"phase": "Pending"})).ready);
+        assert!(!converted(&serde_json::json!({"phase": "Pending"})).ready);
     }
 
     #[test]
     fn ports_of_containers_and_sidecars_count() {
-        let ports: Vec<_> = converted(serde_json::json!({}))
+        let ports: Vec<_> = converted(&serde_json::json!({}))
             .ports
             .iter()
             .map(|p| p.port)
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn pod_ips_win_over_pod_ip() {
-        let pod = converted(serde_json::json!({
+        let pod = converted(&serde_json::json!({
             "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}],
             "phase": "Failed",
         }));

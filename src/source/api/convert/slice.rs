@@ -111,7 +111,7 @@ pub(super) fn target_pod(target: Option<ObjectReference>) -> Option<Box<str>> {
 mod tests {
     use super::*;
 
-    fn converted(changes: serde_json::Value) -> Result<EndpointSlice, Ignored> {
+    fn converted(changes: &serde_json::Value) -> Result<EndpointSlice, Ignored> {
         let mut object = serde_json::json!({
             "metadata": {"name": "web-a", "labels": {SERVICE_NAME_LABEL: "web"}},
             "addressType": "IPv4",
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn only_the_first_address_and_whole_ports_are_used() {
-        let slice = converted(serde_json::json!({})).unwrap();
+        let slice = converted(&serde_json::json!({})).unwrap();
         assert_eq!(slice.ports.len(), 1);
         let addresses: Vec<_> = slice
             .endpoints
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn serving_does_not_inherit_from_ready() {
-        let slice = converted(serde_json::json!({})).unwrap();
+        let slice = converted(&serde_json::json!({})).unwrap();
         let second = &slice.endpoints[1];
         assert_eq!(
             (second.ready, second.serving, second.terminating),
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn slices_of_nobody_or_of_names_are_ignored() {
         let metadata = serde_json::json!({"metadata": {"name": "web-a"}});
-        assert_eq!(converted(metadata), Err(Ignored::NoService));
+        assert_eq!(converted(&metadata), Err(Ignored::NoService));
         let names = serde_json::json!({"addressType": "FQDN"});
-        assert_eq!(converted(names), Err(Ignored::AddressType));
+        assert_eq!(converted(&names), Err(Ignored::AddressType));
     }
 }

@@ -4,18 +4,24 @@
 //! Expects defaulted objects. Must not check what only allocation can decide: ranges of cluster
 //! IPs and node ports, whether the cluster has a second family, whether a health-check port is there.
 
-use super::Findings;
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1 as discovery;
-/// x
-pub fn service(_: &core::Service, _: &mut Findings) {}
-/// x
-pub fn endpoint_slice(_: &discovery::EndpointSlice, _: &mut Findings) {}
-/// x
-pub fn endpoints(_: &core::Endpoints, _: &mut Findings) {}
-/// x
-pub fn node(_: &core::Node, _: &mut Findings) {}
-/// x
-pub fn pod(_: &core::Pod, _: &mut Findings) {}
-/// x
-pub fn namespace(_: &core::Namespace, _: &mut Findings) {}
+mod cluster_ips;
+mod endpoints;
+mod external;
+mod metadata;
+mod node;
+mod pod;
+mod service;
+mod service_ports;
+mod slice;
+mod status;
+mod warnings;
+
+pub use endpoints::endpoints;
+pub use metadata::namespace;
+pub use node::node;
+pub use pod::pod;
+pub use service::service;
+pub use slice::endpoint_slice;
+
+/// Transport protocols, sorted as the API server lists them.
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
