@@ -1,0 +1,140 @@
+//! Running the `portolan` that was just built.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::bed::Testbed;
+use super::manifest::{Service, manifests};
+use super::netns::Namespace;
+use super::tables::Family;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portolan");
+
+/// The pod ranges of the testbed and of the parity captures.
+pub(crate) const CLUSTER_CIDR: &str = "10.233.64.0/18,fd00:10:244::/56";
+
+/// A shell command that is run with `sh -c` on the text of `iptables-save` after each
+/// [`Testbed::apply`]; what it prints is loaded instead. It is how one sees a traffic test fail on
+/// wrong rules: `PORTOLAN_TEST_SPOIL="sed s/0.5000/0.9000/" cargo nextest run --test traffic`.
+const SPOIL: &str = "PORTOLAN_TEST_SPOIL";
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) arguments: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn of(arguments: &str, output: &Output) -> Self {
+        Self {
+            arguments: arguments.to_owned(),
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Ended with this exit code; gives itself back for more questions.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        let Self {
+            arguments,
+            stdout,
+            stderr,
+            ..
+        } = &self;
+        assert_eq!(
+            self.code,
+            Some(code),
+            "portolan {arguments}\n{stdout}\n{stderr}"
+        );
+        self
+    }
+}
+
+/// Runs portolan in the namespace that the test process is in.
+pub(crate) fn portolan(args: &[&str]) -> Run {
+    let output = Command::new(PROGRAM).args(args).output().expect("portolan");
+    Run::of(&args.join(" "), &output)
+}
+
+/// Runs portolan inside a namespace.
+pub(crate) fn portolan_in(namespace: &Namespace, args: &[&str]) -> Run {
+    Run::of(&args.join(" "), &namespace.output(PROGRAM, args))
+}
+
+impl Testbed {
+    /// Writes the services to a file of this test.
+    pub(crate) fn write(&self, services: &[Service]) -> PathBuf {
+        let path = self.directory.path().join("services.yaml");
+        fs::write(&path, manifests(services)).expect("write manifest");
+        path
+    }
+
+    /// Runs a verb on the node with these services.
+    pub(crate) fn verb(&self, verb: &str, services: &[Service], more: &[&str]) -> Run {
+        self.verb_on(verb, &self.write(services), more)
+    }
+
+    /// Runs a verb on the node with a manifest file.
+    pub(crate) fn verb_on(&self, verb: &str, manifest: &Path, more: &[&str]) -> Run {
+        let output = self
+            .node
+            .namespace
+            .enter(|| self.command(verb, manifest, more).output());
+        Run::of(
+            &format!("{verb} {}", more.join(" ")),
+            &output.expect("portolan"),
+        )
+    }
+
+    /// The command for a verb on a manifest, with the settings of the testbed.
+    pub(crate) fn command(&self, verb: &str, manifest: &Path, more: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.arg(verb).arg("-f").arg(manifest);
+        command.args([
+            "--mode",
+            "iptables",
+            "--node-name",
+            "n0",
+            "--cluster-cidr",
+            CLUSTER_CIDR,
+        ]);
+        command
+            .arg("--state-dir")
+            .arg(self.directory.path().join("state"));
+        command.args(more);
+        command
+    }
+
+    /// `portolan apply` on the node, which must succeed.
+    #[track_caller]
+    pub(crate) fn apply(&self, services: &[Service]) -> Run {
+        self.apply_with(services, &[])
+    }
+
+    /// `portolan apply` on the node with more flags, which must succeed.
+    #[track_caller]
+    pub(crate) fn apply_with(&self, services: &[Service], more: &[&str]) -> Run {
+        let run = self.verb("apply", services, more).exits(0);
+        if let Some(command) = std::env::var_os(SPOIL) {
+            self.spoil(&command);
+        }
+        run
+    }
+
+    fn spoil(&self, command: &OsString) {
+        let command = command.to_str().expect("text");
+        for family in Family::BOTH {
+            let (save, restore) = (family.program("-save"), family.program("-restore"));
+            let pipe = format!("set -o pipefail; {save} | {command} | {restore}");
+            self.node.namespace.run("bash", &["-c", &pipe]);
+        }
+    }
+}
