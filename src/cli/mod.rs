@@ -1,1 +1,100 @@
-//! To be written.
+//! The command line: one file a verb, parsing kept apart from doing.
+//!
+//! Owns what people type and read: flags, tables, messages, exit codes. Must not touch netlink
+//! itself; it asks [`crate::agent`] to.
+
+mod apply;
+mod args;
+mod cleanup;
+mod completions;
+mod diff;
+mod exit;
+mod get;
+mod man;
+mod render;
+mod report;
+mod session;
+mod table;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::{Exit, Failure};
+
+use exit::finish;
+
+/// kube-proxy's whole job on a Linux node: Services into kernel rules, straight over netlink.
+#[derive(Parser, Debug)]
+#[command(
+    name = "portolan",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done or no difference, 1 failed, 2 bad usage or bad input (nothing \
+                  was touched), 3 a difference was found (diff, verify)."
+)]
+pub struct Cli {
+    /// Say more on standard error (-v: what is done, -vv: each step)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Program the kernel from manifests, showing what changes
+    Apply(apply::Args),
+    /// Show what apply would change (exit code 3 if anything)
+    Diff(diff::Args),
+    /// Print the rules of manifests without touching the kernel (needs no root)
+    Render(render::Args),
+    /// Compare the kernel's rules with what they should be, down to every expression
+    Verify(verify::Args),
+    /// Remove everything portolan or kube-proxy wrote, and nothing else
+    Cleanup(cleanup::Args),
+    /// Show services, endpoints or nodes as tables
+    Get(get::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the manual page in roff
+    Man(man::Args),
+}
+
+/// Runs a parsed command line to its end and reports failures on standard error.
+#[must_use]
+pub fn run(cli: Cli) -> Exit {
+    init_logging(cli.verbose);
+    finish(match cli.command {
+        Command::Apply(args) => apply::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Render(args) => render::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Cleanup(args) => cleanup::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    })
+}
+
+/// Logs go to standard error; `RUST_LOG` beats `-v`.
+fn init_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    // A second call (in tests) finds a subscriber in place, which is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

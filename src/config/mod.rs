@@ -1,1 +1,10 @@
-//! To be written.
+//! From flags to one validated configuration.
+//!
+//! Owns defaults and the rules flags must keep, reporting every mistake of a command line at once.
+//! Must not bind, open or program anything.
+
+mod flags;
+mod proxy;
+
+pub use flags::{DetectLocalMode, Mode, ProxyFlags};
+pub use proxy::{ConfigErrors, DetectLocal, NodePortSelector, ProxyConfig};

@@ -2,9 +2,25 @@
 //! with `unsafe` code.
 //!
 //! Must not know Kubernetes: it speaks of tables, chains, rules, links and namespaces.
+//!
+//! * [`nft`]: transactions on nf_tables, dumps of tables, chains and rules, the same in memory for
+//!   tests.
+//! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`netns`]: doing any of this in another network namespace.
+//! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
+//!
+//! Everything here is synchronous and acts on the network namespace of the calling thread; a
+//! netlink socket stays in the namespace it was opened in.
 #![allow(
     unsafe_code,
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod link;
+mod netlink;
+pub mod netns;
+pub mod nfacct;
 pub mod nft;
+pub mod sysctl;
+
+pub use netlink::Socket;

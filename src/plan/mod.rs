@@ -5,6 +5,8 @@
 //! Must not know Kubernetes.
 
 pub mod diff;
+pub mod digest;
 pub mod expr;
+mod expr_text;
 pub mod op;
 pub mod xtables;

@@ -1,1 +1,38 @@
-//! To be written.
+//! nf_tables over netlink: transactions, dumps, and the boundary the rest of portolan sees.
+//!
+//! Built on libnftnl for objects and libmnl for the socket; neither shows outside of this module.
+//! Must not know iptables: xtables matches and targets are carried as the bytes they are.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ops: Vec<portolan::plan::op::Op> = Vec::new();
+//! use portolan::kernel::nft::{Batch, generation};
+//! let mut socket = portolan::kernel::Socket::open()?;
+//! let mut batch = Batch::new(Some(generation(&mut socket)?));
+//! for op in &ops {
+//!     batch.push(op)?;
+//! }
+//! let committed = batch.commit(&mut socket)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod blame;
+mod boundary;
+mod commit;
+mod decode;
+mod encode;
+mod error;
+pub mod fake;
+mod object;
+mod read;
+mod view;
+mod wire;
+
+pub use batch::{Batch, Committed, FinishedBatch};
+pub use boundary::{NftBatch, NftKernel, read_consistently};
+pub use encode::EncodeReason;
+pub use error::{CommitError, EncodeError, ReadError, Refusal};
+pub use read::{dump_chains, dump_rules, dump_tables, generation};
+pub use view::{BaseView, ChainView, RuleView, TableView};

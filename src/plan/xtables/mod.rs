@@ -8,5 +8,6 @@
 
 pub mod decode;
 pub mod encode;
+mod info;
 pub mod rule;
 pub mod save;

@@ -1,0 +1,79 @@
+//! `portolan diff`: what apply would change, rule by rule.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+
+use super::args::{self, InputArgs, NetnsArgs};
+use super::session::{self, Session};
+use super::{Exit, Failure, report};
+use crate::agent::cluster::{Cluster, StateAccess};
+use crate::config::ProxyFlags;
+
+/// `-o` of `diff`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A unified diff of what iptables-save shows
+    Text,
+    /// The services that change, one a line
+    Name,
+    /// For machines
+    Json,
+}
+
+/// Arguments of `diff`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    netns: NetnsArgs,
+
+    /// Output format
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+
+    #[command(flatten)]
+    rules: ProxyFlags,
+}
+
+/// Prints the difference to standard output.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    session::in_netns(&args.netns, || diff(args))
+}
+
+fn diff(args: &Args) -> Result<Exit, Failure> {
+    let config = args::proxy_config(&args.rules)?;
+    let socket = session::privileged_socket()?;
+    let access = StateAccess::ReadOnly;
+    let cluster = Cluster::load(
+        &args.input.manifest_input(),
+        &config,
+        &args.input.state_dir,
+        access,
+    )?;
+    report::notes(&cluster.notes)?;
+    let mut session = Session::open(socket, &cluster, &config)?;
+    let comparison = session.compare(&cluster.snapshot)?;
+    let missing = session.missing_prerequisites()?;
+    if comparison.is_equal() && missing.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let changes = session.changes(&cluster.snapshot, &comparison)?;
+    let mut out = anstream::stdout().lock();
+    match args.output {
+        Format::Text => {
+            report::unified(&changes, &mut out)?;
+            missing
+                .iter()
+                .try_for_each(|setting| writeln!(out, "+{setting}"))?;
+        }
+        Format::Name => report::services(&changes, &cluster.snapshot, &mut out)?,
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, &())?;
+            writeln!(out)?;
+        }
+    }
+    Ok(Exit::Different)
+}

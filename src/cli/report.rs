@@ -1,0 +1,109 @@
+//! What verbs say beside their output: notes about the input, progress, and what changes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::model::{IpFamily, Snapshot, proxied_ports};
+use crate::plan::diff::{ChangeKind, Changes};
+use crate::source::manifest::Note;
+
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const CYAN: Style = AnsiColor::Cyan.on_default();
+
+/// Prints notes about the input to standard error, one a line.
+pub(super) fn notes(notes: &[Note]) -> io::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    for note in notes {
+        writeln!(stderr, "{YELLOW}note:{YELLOW:#} {note}")?;
+    }
+    Ok(())
+}
+
+/// A sign of life on standard error for what may take over a second; nothing if that is no
+/// terminal.
+pub(super) fn spinner(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
+}
+
+/// Prints the services that change: one a line, with where they answer and how many endpoints.
+pub(super) fn services(
+    changes: &[Changes],
+    snapshot: &Snapshot,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    for changes in changes {
+        for change in &changes.services {
+            let (sign, style) = match change.kind {
+                ChangeKind::Added => ('+', GREEN),
+                ChangeKind::Changed => ('~', YELLOW),
+                ChangeKind::Deleted => ('-', RED),
+            };
+            let front_ends = front_ends(&change.service, snapshot, changes.family);
+            writeln!(out, "{style}{sign} {}{style:#}{front_ends}", change.service)?;
+        }
+    }
+    Ok(())
+}
+
+/// `  10.233.10.10:80/TCP, node port 30080`, from the service port's text name.
+fn front_ends(name: &str, snapshot: &Snapshot, family: IpFamily) -> String {
+    let (object, _) = name.split_once(':').unwrap_or((name, ""));
+    let Some((namespace, service)) = object.split_once('/') else {
+        return String::new();
+    };
+    let key = crate::model::NamespacedName::new(namespace, service);
+    let Some(service) = snapshot.services.get(&key) else {
+        return String::new();
+    };
+    let mut all = BTreeSet::new();
+    for port in proxied_ports(service, family)
+        .iter()
+        .filter(|port| port.name.to_string() == name)
+    {
+        let addresses = std::iter::once(&port.cluster_ip)
+            .chain(&port.external_ips)
+            .chain(&port.load_balancer_vips);
+        for address in addresses {
+            let socket = std::net::SocketAddr::new(*address, port.port);
+            all.insert(format!("{socket}/{}", port.name.protocol));
+        }
+        all.extend(
+            port.node_port
+                .map(|p| format!("node port {p}/{}", port.name.protocol)),
+        );
+    }
+    if all.is_empty() {
+        return String::new();
+    }
+    format!("  {}", all.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// Prints changes as unified diffs, coloured on a terminal.
+pub(super) fn unified(changes: &[Changes], out: &mut dyn Write) -> io::Result<()> {
+    for line in changes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<String>()
+        .lines()
+    {
+        let style = match line.as_bytes() {
+            [b'+', ..] => GREEN,
+            [b'-', ..] => RED,
+            [b'@', ..] => CYAN,
+            _ => Style::new(),
+        };
+        writeln!(out, "{style}{line}{style:#}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! `portolan verify`: is the kernel exactly as it should be?
+
+use std::io::Write;
+
+use super::args::{self, InputArgs, NetnsArgs};
+use super::session::{self, Session};
+use super::{Exit, Failure, report};
+use crate::agent::cluster::{Cluster, StateAccess};
+use crate::config::ProxyFlags;
+
+/// Arguments of `verify`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    netns: NetnsArgs,
+
+    #[command(flatten)]
+    rules: ProxyFlags,
+}
+
+/// Prints each deviation to standard output.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    session::in_netns(&args.netns, || verify(args))
+}
+
+fn verify(args: &Args) -> Result<Exit, Failure> {
+    let config = args::proxy_config(&args.rules)?;
+    let socket = session::privileged_socket()?;
+    let access = StateAccess::ReadOnly;
+    let cluster = Cluster::load(
+        &args.input.manifest_input(),
+        &config,
+        &args.input.state_dir,
+        access,
+    )?;
+    report::notes(&cluster.notes)?;
+    let mut session = Session::open(socket, &cluster, &config)?;
+    let comparison = session.compare(&cluster.snapshot)?;
+    let missing = session.missing_prerequisites()?;
+    let deviations = session.deviations(&cluster.snapshot, &comparison)?;
+    let mut out = std::io::stdout().lock();
+    for deviation in &deviations {
+        writeln!(out, "{deviation}")?;
+    }
+    for setting in &missing {
+        writeln!(out, "not set: {setting}")?;
+    }
+    if deviations.is_empty() && missing.is_empty() && comparison.is_equal() {
+        let rules: usize = comparison
+            .present
+            .iter()
+            .map(|present| present.rules())
+            .sum();
+        writeln!(out, "verified: {rules} rules as they should be")?;
+        return Ok(Exit::Done);
+    }
+    Ok(Exit::Different)
+}

@@ -1,0 +1,14 @@
+//! The netlink framing that every netfilter subsystem shares: attributes, messages, errors and the
+//! socket.
+//!
+//! Reading is done on borrowed slices without copies and without `unsafe`. Must not know any
+//! subsystem's message types.
+
+mod attr;
+mod message;
+mod socket;
+
+pub(crate) use attr::{Attr, Attrs};
+pub(crate) use message::{ErrorReply, Message, Messages, RequestWriter, flags, kind};
+pub use socket::Socket;
+pub(crate) use socket::{Received, Wait};

@@ -1,0 +1,151 @@
+//! Which object an error reply is about, recovered from the batch's own bytes, so that steps need
+//! not be kept once they are encoded.
+
+use super::batch::{FinishedBatch, Position};
+use super::error::Refusal;
+use super::wire::{self, msg};
+use crate::kernel::netlink::{Attr, Attrs, ErrorReply, Message, Messages, flags};
+
+/// Words for every error, in the order of the batch.
+pub(super) fn refusals(batch: &FinishedBatch, errors: &[(Position, ErrorReply)]) -> Vec<Refusal> {
+    // Messages have no index; one walk finds all that are asked for.
+    let mut wanted: Vec<_> = errors
+        .iter()
+        .map(|(position, error)| (batch.frame.slot_of(*position), *position, error))
+        .collect();
+    wanted.sort_by_key(|(slot, ..)| *slot);
+    let mut messages = Messages::new(&batch.bytes).enumerate();
+    let mut current = messages.next();
+    let mut refusals = Vec::with_capacity(wanted.len());
+    for (slot, position, error) in wanted {
+        while let Some((index, _)) = current
+            && index < slot
+        {
+            current = messages.next();
+        }
+        let message = current.map(|(_, message)| message);
+        refusals.push(refusal(position, error, message));
+    }
+    refusals
+}
+
+fn refusal(position: Position, error: &ErrorReply, message: Option<Message<'_>>) -> Refusal {
+    let (op, (operation, object)) = match (position, &message) {
+        (Position::Op(index), Some(message)) => (Some(index), describe(message)),
+        (Position::Anchor, Some(message)) => (None, describe(message)),
+        _ => (None, ("commit", "the transaction as a whole".to_owned())),
+    };
+    let part = match (&message, error.offset) {
+        (Some(message), Some(offset)) => part_at(message, offset),
+        _ => None,
+    };
+    Refusal {
+        op,
+        operation,
+        object,
+        errno: error.errno,
+        kernel_text: error.text.clone(),
+        part,
+    }
+}
+
+/// Verb and object of a message, worded as [`Op::object`](crate::plan::op::Op::object) does.
+fn describe(message: &Message<'_>) -> (&'static str, String) {
+    let family = message
+        .family()
+        .and_then(wire::family)
+        .map_or("?", |family| family.nft_name());
+    let text = |attr| {
+        let found: Option<Attr<'_>> = message.attrs().find(attr);
+        found.and_then(|a| a.text()).unwrap_or("?")
+    };
+    let table = |attr| format!("{family} {}", text(attr));
+    match message.kind {
+        msg::NEWTABLE => ("add", format!("table {}", table(wire::table::NAME))),
+        msg::DELTABLE => ("delete", format!("table {}", table(wire::table::NAME))),
+        msg::NEWCHAIN | msg::DELCHAIN => {
+            let object = format!(
+                "chain {} {}",
+                table(wire::chain::TABLE),
+                text(wire::chain::NAME)
+            );
+            let delete = message.kind == msg::DELCHAIN;
+            (if delete { "delete" } else { "add" }, object)
+        }
+        msg::NEWRULE | msg::DELRULE => describe_rule(
+            message,
+            &format!(
+                "chain {} {}",
+                table(wire::rule::TABLE),
+                text(wire::rule::CHAIN)
+            ),
+        ),
+        kind => ("send", format!("message of type {kind:#x}")),
+    }
+}
+
+fn describe_rule(message: &Message<'_>, chain: &str) -> (&'static str, String) {
+    let handle = message
+        .attrs()
+        .find(wire::rule::HANDLE)
+        .and_then(|a| a.u64_be());
+    match (message.kind, handle) {
+        (msg::DELRULE, Some(handle)) => ("delete", format!("rule {handle} in {chain}")),
+        (msg::DELRULE, None) => ("flush", chain.to_owned()),
+        _ if message.flags & flags::APPEND == 0 => ("insert", format!("rule in {chain}")),
+        _ => ("add", format!("rule in {chain}")),
+    }
+}
+
+/// The part of a message at a byte offset: the expression of a rule, or the attribute.
+fn part_at(message: &Message<'_>, offset: usize) -> Option<String> {
+    let attr = attr_at(message.attrs(), offset)?;
+    let rule = matches!(message.kind, msg::NEWRULE | msg::DELRULE);
+    if rule && attr.kind == wire::rule::EXPRESSIONS {
+        let (index, element) = attr
+            .nested()
+            .enumerate()
+            .find(|(_, element)| covers(element, offset))?;
+        return Some(expression_words(index, &element));
+    }
+    Some(match (message.kind, attr.kind) {
+        (msg::NEWRULE | msg::DELRULE, wire::rule::TABLE)
+        | (msg::NEWCHAIN | msg::DELCHAIN, wire::chain::TABLE)
+        | (msg::NEWTABLE | msg::DELTABLE, wire::table::NAME) => "the table's name".to_owned(),
+        (msg::NEWRULE | msg::DELRULE, wire::rule::CHAIN)
+        | (msg::NEWCHAIN | msg::DELCHAIN, wire::chain::NAME) => "the chain's name".to_owned(),
+        (msg::NEWRULE | msg::DELRULE, wire::rule::HANDLE) => "the rule's handle".to_owned(),
+        (msg::NEWRULE, wire::rule::POSITION) => "the neighbouring rule's handle".to_owned(),
+        (msg::NEWRULE, wire::rule::COMPAT) => "the rule's protocol".to_owned(),
+        (msg::NEWRULE, wire::rule::USERDATA) => "the user data".to_owned(),
+        (msg::NEWCHAIN, wire::chain::HOOK) => "the hook".to_owned(),
+        (msg::NEWCHAIN, wire::chain::TYPE) => "the chain's type".to_owned(),
+        (_, other) => format!("attribute {other}"),
+    })
+}
+
+/// `expression 3 (match comment)`.
+fn expression_words(index: usize, element: &Attr<'_>) -> String {
+    let text =
+        |attrs: Attrs<'_>, attr| -> Option<String> { attrs.find(attr)?.text().map(str::to_owned) };
+    let name = text(element.nested(), wire::expr::NAME).unwrap_or_default();
+    let extension = match name.as_str() {
+        "match" | "target" => element
+            .nested()
+            .find(wire::expr::DATA)
+            .and_then(|data| text(data.nested(), wire::expr::XT_NAME)),
+        _ => None,
+    };
+    match extension {
+        Some(extension) => format!("expression {} ({name} {extension})", index + 1),
+        None => format!("expression {} ({name})", index + 1),
+    }
+}
+
+fn attr_at(mut attrs: Attrs<'_>, offset: usize) -> Option<Attr<'_>> {
+    Iterator::find(&mut attrs, |attr| covers(attr, offset))
+}
+
+fn covers(attr: &Attr<'_>, offset: usize) -> bool {
+    (attr.offset..attr.end()).contains(&offset)
+}

@@ -1,0 +1,234 @@
+//! What was given out, in the form that is kept between runs.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{
+    IpFamily, IpFamilyPolicy, NamespacedName, Protocol, Service, ServicePort, ServiceType,
+};
+
+/// Everything that Services hold, by Service.
+///
+/// Serialises as a list of Services whose fields are spelled as in the Kubernetes API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<NamedRecord>", into = "Vec<NamedRecord>")]
+pub struct Allocations {
+    services: BTreeMap<NamespacedName, ServiceAllocation>,
+}
+
+/// What one Service holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceAllocation {
+    /// `spec.clusterIPs`: at most one of each family, primary first.
+    pub cluster_ips: Vec<IpAddr>,
+    /// `spec.ipFamilyPolicy`: what a manifest means that no longer says.
+    pub ip_family_policy: Option<IpFamilyPolicy>,
+    /// Ports of the Service that have a node port.
+    pub node_ports: Vec<NodePortAllocation>,
+    /// `spec.healthCheckNodePort`.
+    pub health_check_node_port: Option<u16>,
+}
+
+/// A service port and its node port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodePortAllocation {
+    /// `spec.ports[].name`, empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `spec.ports[].port`.
+    pub port: u16,
+    /// `spec.ports[].protocol`.
+    #[serde(with = "protocol")]
+    pub protocol: Protocol,
+    /// `spec.ports[].nodePort`.
+    pub node_port: u16,
+}
+
+impl Allocations {
+    /// What a Service holds.
+    #[must_use]
+    pub fn get(&self, service: &NamespacedName) -> Option<&ServiceAllocation> {
+        self.services.get(service)
+    }
+
+    /// All Services that hold something, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&NamespacedName, &ServiceAllocation)> {
+        self.services.iter()
+    }
+
+    /// How many Services hold something.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
+    }
+
+    /// No Service holds anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty()
+    }
+}
+
+impl FromIterator<(NamespacedName, ServiceAllocation)> for Allocations {
+    fn from_iter<T: IntoIterator<Item = (NamespacedName, ServiceAllocation)>>(iter: T) -> Self {
+        Self {
+            services: iter.into_iter().collect(),
+        }
+    }
+}
+
+impl ServiceAllocation {
+    /// The families of its addresses, primary first.
+    pub(super) fn families(&self) -> Vec<IpFamily> {
+        self.cluster_ips
+            .iter()
+            .map(|ip| IpFamily::of(*ip))
+            .collect()
+    }
+
+    /// What an allocated Service holds; `None` for one that holds nothing.
+    pub(super) fn of(service: &Service) -> Option<Self> {
+        if service.service_type == ServiceType::ExternalName {
+            return None;
+        }
+        let node_port = |port: &ServicePort| {
+            Some(NodePortAllocation {
+                name: port.name.as_ref().to_owned(),
+                port: port.port,
+                protocol: port.protocol,
+                node_port: port.node_port?,
+            })
+        };
+        let record = Self {
+            cluster_ips: service.cluster_ips.clone(),
+            ip_family_policy: service.ip_family_policy,
+            node_ports: service.ports.iter().filter_map(node_port).collect(),
+            health_check_node_port: service.health_check_node_port,
+        };
+        let holds_nothing = record.cluster_ips.is_empty()
+            && record.node_ports.is_empty()
+            && record.health_check_node_port.is_none();
+        (!holds_nothing).then_some(record)
+    }
+}
+
+/// A Service's record with its name: the element of the serialised list.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NamedRecord {
+    namespace: String,
+    name: String,
+    #[serde(default, rename = "clusterIPs", skip_serializing_if = "Vec::is_empty")]
+    cluster_ips: Vec<IpAddr>,
+    #[serde(default, with = "policy", skip_serializing_if = "Option::is_none")]
+    ip_family_policy: Option<IpFamilyPolicy>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    node_ports: Vec<NodePortAllocation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    health_check_node_port: Option<u16>,
+}
+
+impl From<Allocations> for Vec<NamedRecord> {
+    fn from(allocations: Allocations) -> Self {
+        allocations
+            .services
+            .into_iter()
+            .map(|(service, record)| NamedRecord {
+                namespace: service.namespace.as_ref().to_owned(),
+                name: service.name.as_ref().to_owned(),
+                cluster_ips: record.cluster_ips,
+                ip_family_policy: record.ip_family_policy,
+                node_ports: record.node_ports,
+                health_check_node_port: record.health_check_node_port,
+            })
+            .collect()
+    }
+}
+
+impl TryFrom<Vec<NamedRecord>> for Allocations {
+    type Error = String;
+
+    fn try_from(list: Vec<NamedRecord>) -> Result<Self, Self::Error> {
+        let mut services = BTreeMap::new();
+        for entry in list {
+            let service = NamespacedName::new(entry.namespace, entry.name);
+            let record = ServiceAllocation {
+                cluster_ips: entry.cluster_ips,
+                ip_family_policy: entry.ip_family_policy,
+                node_ports: entry.node_ports,
+                health_check_node_port: entry.health_check_node_port,
+            };
+            if services.contains_key(&service) {
+                return Err(format!("Service {service} is listed twice"));
+            }
+            services.insert(service, record);
+        }
+        Ok(Self { services })
+    }
+}
+
+/// `ipFamilyPolicy` in the API's spelling.
+mod policy {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::super::families::policy_name;
+    use super::IpFamilyPolicy;
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        clippy::ref_option,
+        reason = "the signature that serde calls"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        policy: &Option<IpFamilyPolicy>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match policy {
+            Some(policy) => to.serialize_str(policy_name(*policy)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<IpFamilyPolicy>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else {
+            return Ok(None);
+        };
+        let all = [
+            IpFamilyPolicy::SingleStack,
+            IpFamilyPolicy::PreferDualStack,
+            IpFamilyPolicy::RequireDualStack,
+        ];
+        all.into_iter()
+            .find(|policy| policy_name(*policy) == text)
+            .map(Some)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an IP family policy")))
+    }
+}
+
+/// A protocol in the API's spelling.
+mod protocol {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Protocol;
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde calls"
+    )]
+    pub(super) fn serialize<S: Serializer>(protocol: &Protocol, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(protocol.upper())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Protocol, D::Error> {
+        let text = String::deserialize(from)?;
+        [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+            .into_iter()
+            .find(|protocol| protocol.upper() == text)
+            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a protocol")))
+    }
+}

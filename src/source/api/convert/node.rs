@@ -1,0 +1,71 @@
+//! Nodes.
+
+use k8s_openapi::api::core::v1 as api;
+
+use super::Interner;
+use crate::model::Node;
+use crate::source::api::ZONE_LABEL;
+use crate::source::api::ip::{parse_cidr, parse_ip};
+
+/// The model's form of a Node.
+#[must_use]
+pub fn node(object: &api::Node, names: &mut Interner) -> Node {
+    let labels = object.metadata.labels.as_ref();
+    let zone = labels
+        .and_then(|labels| labels.get(ZONE_LABEL))
+        .map(String::as_str);
+    let addresses = object
+        .status
+        .as_ref()
+        .and_then(|status| status.addresses.as_deref());
+    let of_type = |wanted: &'static str| {
+        let entries = addresses.unwrap_or_default().iter();
+        entries
+            .filter(move |a| a.type_ == wanted)
+            .filter_map(|a| parse_ip(&a.address))
+    };
+    let spec = object.spec.as_ref();
+    let mut pod_cidrs: Vec<&str> = Vec::new();
+    if let Some(spec) = spec {
+        pod_cidrs.extend(spec.pod_cidrs.iter().flatten().map(String::as_str));
+        if pod_cidrs.is_empty() {
+            pod_cidrs.extend(spec.pod_cidr.as_deref());
+        }
+    }
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    Node {
+        name: names.intern(&name.to_lowercase()),
+        zone: names.intern_some(zone),
+        addresses: of_type("InternalIP").chain(of_type("ExternalIP")).collect(),
+        pod_cidrs: pod_cidrs
+            .into_iter()
+            .filter_map(|t| parse_cidr(t).map(|(_, n)| n))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internal_addresses_come_before_external_ones() {
+        let object = serde_json::json!({
+            "metadata": {"name": "n1", "labels": {ZONE_LABEL: "za"}},
+            "spec": {"podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24", "fd00::/64"]},
+            "status": {"addresses": [
+                {"type": "ExternalIP", "address": "192.0.2.1"},
+                {"type": "Hostname", "address": "n1"},
+                {"type": "InternalIP", "address": "10.0.0.1"},
+            ]},
+        });
+        let node = node(
+            &serde_json::from_value(object).unwrap(),
+            &mut Interner::default(),
+        );
+        assert_eq!(node.zone.as_deref(), Some("za"));
+        let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["10.0.0.1", "192.0.2.1"]);
+        assert_eq!(node.pod_cidrs.len(), 2);
+    }
+}

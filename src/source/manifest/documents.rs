@@ -1,0 +1,388 @@
+//! Splits a stream into documents: at YAML's `---` and `...` lines, and between concatenated JSON
+//! objects.
+//!
+//! Holds one document at a time, never the file. Must not parse: only line starts and, in JSON,
+//! brackets and quotes are looked at.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+
+use super::problem::{Problem, TextProblem};
+
+/// The most bytes one document may have.
+pub const MAX_DOCUMENT_BYTES: usize = 64 << 20;
+
+/// The most of a `---` line, with the comment it may hold, that is looked at.
+const LONGEST_SEPARATOR: usize = 4096;
+
+/// The text of one document.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Document {
+    /// Position in the file, counted from 1.
+    pub(super) number: u32,
+    /// Line of the file that the text starts in, counted from 1.
+    pub(super) first_line: u64,
+    pub(super) text: String,
+}
+
+/// An error in a stream and the document it is in, if any has begun.
+#[derive(Debug)]
+pub(super) struct StreamError {
+    pub(super) document: Option<u32>,
+    pub(super) problem: Problem,
+}
+
+/// The documents of a stream. Documents without content count but are not returned.
+pub(super) struct Documents<R> {
+    reader: BufReader<R>,
+    limit: usize,
+    /// Line about to be read.
+    line: u64,
+    /// Documents begun so far.
+    number: u32,
+    /// The document being collected.
+    open: Option<Open>,
+    /// Complete documents that a line brought, oldest first.
+    ready: VecDeque<Result<Document, StreamError>>,
+    finished: bool,
+}
+
+#[derive(Default)]
+struct Open {
+    first_line: u64,
+    bytes: Vec<u8>,
+    /// Something other than blank lines, comments and directives.
+    has_content: bool,
+    json: Option<JsonScan>,
+}
+
+impl<R: Read> Documents<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self::with_limit(reader, MAX_DOCUMENT_BYTES)
+    }
+
+    fn with_limit(reader: R, limit: usize) -> Self {
+        Self {
+            reader: BufReader::with_capacity(64 << 10, reader),
+            limit,
+            line: 1,
+            number: 0,
+            open: None,
+            ready: VecDeque::new(),
+            finished: false,
+        }
+    }
+
+    /// Reads one line into the open document; false at the end of the stream.
+    fn advance(&mut self) -> Result<bool, Problem> {
+        let mut line = Vec::new();
+        // One byte over the limit tells a document that is too large from one that just fits; a
+        // separator behind one that just fits must be seen whole.
+        let used = self.open.as_ref().map_or(0, |open| open.bytes.len());
+        let allowed = (self.limit + 1).saturating_sub(used).max(LONGEST_SEPARATOR);
+        let mut limited = self.reader.by_ref().take(allowed as u64);
+        limited.read_until(b'\n', &mut line).map_err(read_error)?;
+        if self.line == 1 {
+            strip_byte_order_mark(&mut line).map_err(Problem::Text)?;
+        }
+        if line.is_empty() {
+            return Ok(false);
+        }
+        if line.contains(&0) {
+            return Err(Problem::Text(TextProblem::Binary(self.line)));
+        }
+        let kind = LineKind::of(&line);
+        let separates = matches!(kind, LineKind::Start | LineKind::End);
+        if !separates && used + line.len() > self.limit {
+            // The document it belongs to has begun, even if this is its first line.
+            self.open_document();
+            return Err(Problem::Text(TextProblem::TooLarge(self.limit)));
+        }
+        match kind {
+            LineKind::Start => {
+                self.close();
+                self.open_document().append(&mut line);
+            }
+            LineKind::StartWithContent => {
+                self.close();
+                self.append_content(line);
+            }
+            LineKind::End => self.close(),
+            LineKind::Empty => {
+                if let Some(open) = &mut self.open {
+                    open.bytes.append(&mut line);
+                }
+            }
+            LineKind::Content => self.append_content(line),
+        }
+        self.line += 1;
+        Ok(true)
+    }
+
+    /// The open document's bytes, begun if there is none.
+    fn open_document(&mut self) -> &mut Vec<u8> {
+        if self.open.is_none() {
+            self.number += 1;
+        }
+        let first_line = self.line;
+        let open = self.open.get_or_insert_with(|| Open {
+            first_line,
+            ..Open::default()
+        });
+        &mut open.bytes
+    }
+
+    fn append_content(&mut self, mut line: Vec<u8>) {
+        self.open_document();
+        let Some(open) = &mut self.open else { return };
+        if !open.has_content {
+            open.has_content = true;
+            if JsonScan::applies(&line) {
+                // A `---` before it is no part of JSON.
+                open.bytes.clear();
+                open.first_line = self.line;
+                open.json = Some(JsonScan::default());
+            }
+        }
+        let Some(scan) = &mut open.json else {
+            open.bytes.append(&mut line);
+            return;
+        };
+        match scan.end_of_object(&line) {
+            None => open.bytes.append(&mut line),
+            Some(end) => {
+                let rest = line.split_off(end);
+                open.bytes.append(&mut line);
+                self.close();
+                if !rest.iter().all(u8::is_ascii_whitespace) {
+                    self.append_content(rest);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        if !open.has_content {
+            return;
+        }
+        let document = String::from_utf8(open.bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let bytes = error.as_bytes();
+            let lines = bytes[..valid].iter().filter(|&&b| b == b'\n').count();
+            let line = open.first_line + lines as u64;
+            TextProblem::NotUtf8(line, bytes.get(valid).copied().unwrap_or_default())
+        });
+        self.ready.push_back(match document {
+            Ok(text) => Ok(Document {
+                number: self.number,
+                first_line: open.first_line,
+                text,
+            }),
+            Err(problem) => Err(StreamError {
+                document: Some(self.number),
+                problem: Problem::Text(problem),
+            }),
+        });
+    }
+}
+
+impl<R: Read> Iterator for Documents<R> {
+    type Item = Result<Document, StreamError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.ready.is_empty() && !self.finished {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.finished = true;
+                    self.close();
+                }
+                Err(problem) => {
+                    self.finished = true;
+                    let document = self.open.take().map(|_| self.number);
+                    self.ready.push_back(Err(StreamError { document, problem }));
+                }
+            }
+        }
+        self.ready.pop_front()
+    }
+}
+
+fn read_error(error: io::Error) -> Problem {
+    Problem::Io {
+        action: "read",
+        error,
+    }
+}
+
+fn strip_byte_order_mark(line: &mut Vec<u8>) -> Result<(), TextProblem> {
+    match line.as_slice() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(TextProblem::Utf16),
+        [0xef, 0xbb, 0xbf, ..] => {
+            line.drain(..3);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum LineKind {
+    /// `---`: a document starts.
+    Start,
+    /// `--- {a: b}`: a document starts in the same line.
+    StartWithContent,
+    /// `...`: a document ends.
+    End,
+    /// Blank, comment or directive.
+    Empty,
+    Content,
+}
+
+impl LineKind {
+    fn of(line: &[u8]) -> Self {
+        let blank_after = |marker: &[u8]| {
+            line.strip_prefix(marker)
+                .is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+        };
+        if blank_after(b"---") {
+            let rest = line[3..].trim_ascii();
+            return if rest.is_empty() || rest.starts_with(b"#") {
+                Self::Start
+            } else {
+                Self::StartWithContent
+            };
+        }
+        if blank_after(b"...") {
+            return Self::End;
+        }
+        match line.trim_ascii_start().first() {
+            None | Some(b'#') => Self::Empty,
+            Some(b'%') if line.starts_with(b"%") => Self::Empty,
+            Some(_) => Self::Content,
+        }
+    }
+}
+
+/// Finds the end of a JSON object fed piece by piece.
+#[derive(Default)]
+struct JsonScan {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl JsonScan {
+    /// An object starts with a brace and a quoted key; YAML's `{key: …}` is left to YAML.
+    fn applies(line: &[u8]) -> bool {
+        let rest = line
+            .trim_ascii_start()
+            .strip_prefix(b"{")
+            .map(<[u8]>::trim_ascii_start);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'"' | b'}')))
+    }
+
+    /// Position after the brace that closes the object, if it is in this piece.
+    fn end_of_object(&mut self, piece: &[u8]) -> Option<usize> {
+        for (i, &byte) in piece.iter().enumerate() {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(i + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(stream: &str, limit: usize) -> Vec<Result<(u32, u64, String), String>> {
+        Documents::with_limit(stream.as_bytes(), limit)
+            .map(|document| match document {
+                Ok(d) => Ok((d.number, d.first_line, d.text)),
+                Err(e) => Err(e.problem.to_string()),
+            })
+            .collect()
+    }
+
+    fn document(number: u32, first_line: u64, text: &str) -> Result<(u32, u64, String), String> {
+        Ok((number, first_line, text.to_owned()))
+    }
+
+    #[test]
+    fn documents_know_their_number_and_line() {
+        assert_eq!(
+            texts(
+                "# x\n\na: 1\n---\n# y\n---\nb: 2\nc: ---\n...\n\n---\nd: 3",
+                1000
+            ),
+            [
+                document(1, 3, "a: 1\n"),
+                document(3, 6, "---\nb: 2\nc: ---\n"),
+                document(4, 11, "---\nd: 3"),
+            ]
+        );
+    }
+
+    #[test]
+    fn json_objects_end_at_their_brace() {
+        assert_eq!(
+            texts("{\"a\": \"}\\\"\"}{\"b\":\n[{}]}\n{c: 1}\n{d: 2}", 1000),
+            [
+                document(1, 1, "{\"a\": \"}\\\"\"}"),
+                document(2, 1, "{\"b\":\n[{}]}"),
+                // YAML in braces is one document, and no valid one.
+                document(3, 3, "{c: 1}\n{d: 2}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_document_of_just_the_limit_passes_and_one_byte_more_does_not() {
+        assert_eq!(texts("abcde\n---\n", 6), [document(1, 1, "abcde\n")]);
+        let too_large = [Err(
+            "larger than 0 MiB, the most one document may have".to_owned()
+        )];
+        assert_eq!(texts("abcdef\n---\nok", 6), too_large);
+        assert_eq!(texts("a\nb\nc\nd\n", 6), too_large);
+    }
+
+    #[test]
+    fn text_that_is_none_is_told_by_its_line() {
+        let mut stream = b"a: 1\nb: \xe9\n---\nc: 3\n".to_vec();
+        let found: Vec<_> = Documents::new(&stream[..])
+            .map(|d| d.map(|d| d.text))
+            .collect();
+        let message = found[0].as_ref().unwrap_err().problem.to_string();
+        assert_eq!(message, "not UTF-8 text: line 2 holds the byte 0xe9");
+        assert_eq!(
+            found[1].as_ref().unwrap(),
+            "---\nc: 3\n",
+            "the next document is fine"
+        );
+        stream[0] = 0;
+        assert_eq!(
+            Documents::new(&stream[..]).filter(Result::is_err).count(),
+            1
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! The in-memory nf_tables and the running kernel answer random transactions alike: the same
+//! steps refused for the same reason, the same ruleset afterwards.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
+
+mod kernel_support;
+
+use kernel_support::*;
+use portolan::kernel::nft::fake::FakeKernel;
+use portolan::kernel::nft::{CommitError, NftBatch, NftKernel};
+use portolan::model::IpFamily::V4;
+use portolan::plan::expr::{Expr, Verdict};
+use portolan::plan::op::{Op, Place};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const CHAINS: [&str; 5] = ["A", "B", "C", "D", "E"];
+
+/// A step before handles are known: rules are named by how many rules ago they were made.
+#[derive(Clone, Debug)]
+enum Step {
+    AddTable,
+    DeleteTable,
+    AddChain(usize),
+    AddBase(usize, i32),
+    FlushChain(usize),
+    DeleteChain(usize),
+    AddRule(usize, usize, PlaceOf),
+    DeleteRule(usize, u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum PlaceOf {
+    Append,
+    Prepend,
+    Before(u64),
+    After(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let chain = || 0..CHAINS.len();
+    let handle = || 1u64..14;
+    let place = prop_oneof![
+        4 => Just(PlaceOf::Append),
+        2 => Just(PlaceOf::Prepend),
+        1 => handle().prop_map(PlaceOf::Before),
+        1 => handle().prop_map(PlaceOf::After),
+    ];
+    prop_oneof![
+        2 => Just(Step::AddTable),
+        1 => Just(Step::DeleteTable),
+        10 => chain().prop_map(Step::AddChain),
+        4 => (chain(), -2..0i32).prop_map(|(c, p)| Step::AddBase(c, p)),
+        4 => chain().prop_map(Step::FlushChain),
+        5 => chain().prop_map(Step::DeleteChain),
+        14 => (chain(), chain(), place).prop_map(|(c, t, p)| Step::AddRule(c, t, p)),
+        2 => (chain(), handle()).prop_map(|(c, h)| Step::DeleteRule(c, h)),
+    ]
+}
+
+fn op(step: &Step) -> Op {
+    let named = |index: &usize| chain(V4, "nat", CHAINS[*index]);
+    match step {
+        Step::AddTable => Op::AddTable(named(&0).table),
+        Step::DeleteTable => Op::DeleteTable(named(&0).table),
+        Step::AddChain(c) => add_chain(&named(c)),
+        Step::AddBase(c, priority) => add_base(&named(c), "filter", 3, *priority),
+        Step::FlushChain(c) => Op::FlushChain(named(c)),
+        Step::DeleteChain(c) => Op::DeleteChain(named(c)),
+        Step::AddRule(c, target, place) => {
+            let place = match place {
+                PlaceOf::Append => Place::Append,
+                PlaceOf::Prepend => Place::Prepend,
+                PlaceOf::Before(handle) => Place::Before(*handle),
+                PlaceOf::After(handle) => Place::After(*handle),
+            };
+            let verdict = if *target == 0 {
+                Expr::Verdict(Verdict::Return)
+            } else {
+                jump(&named(target))
+            };
+            add_rule(&named(c), place, vec![Expr::Counter, verdict])
+        }
+        Step::DeleteRule(c, handle) => Op::DeleteRule {
+            chain: named(c),
+            handle: *handle,
+        },
+    }
+}
+
+/// What can be seen of a kernel: `chain handle base` and `chain handle rule` lines.
+fn listing(kernel: &mut impl NftKernel) -> Vec<String> {
+    let table = table(V4, "nat");
+    let mut lines = Vec::new();
+    kernel
+        .dump_tables(V4, &mut |table| {
+            lines.push(format!("table {} uses {}", table.name, table.uses));
+        })
+        .unwrap();
+    kernel
+        .dump_chains(&table, &mut |c| {
+            let base = c
+                .base
+                .map(|b| (b.chain_type.to_owned(), b.hook, b.priority));
+            lines.push(format!("{} {} uses {} {base:?}", c.name, c.handle, c.uses));
+        })
+        .unwrap();
+    let mut rules = Vec::new();
+    kernel
+        .dump_rules(&table, None, &mut |r| {
+            rules.push(format!(
+                "{} {} after {:?}: {:?}",
+                r.chain, r.handle, r.position, r.body
+            ));
+        })
+        .unwrap();
+    lines.extend(rules);
+    lines
+}
+
+/// The outcome of a transaction: whether the generation changed, and handles; or which steps were refused with which errno.
+type Outcome = Result<(u32, Vec<(usize, u64)>), Vec<(Option<usize>, i32)>>;
+
+fn commit<K: NftKernel>(kernel: &mut K, steps: &[Step]) -> Outcome {
+    let before = kernel.generation().unwrap();
+    let mut batch = kernel.batch(None);
+    for step in steps {
+        match op(step) {
+            // Tables are numbered through all transactions of a namespace.
+            op @ Op::AddTable(_) => batch.push(&op).unwrap(),
+            op => batch.push_echo(&op).unwrap(),
+        }
+    }
+    match kernel.commit(batch) {
+        Ok(committed) => Ok((committed.generation - before, committed.handles)),
+        Err(CommitError::Refused { refusals, .. }) => {
+            let refused = refusals.iter().map(|r| (r.op, r.errno));
+            // A batch that begins with a flush adds the table before it, so that only this first
+            // refusal shows that there was none.
+            let first_only = matches!(steps.first(), Some(Step::FlushChain(_)));
+            Err(refused
+                .take(if first_only { 1 } else { usize::MAX })
+                .collect())
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_fake_and_the_kernel_answer_alike() {
+    in_new_netns(|| {
+        let transactions = prop::collection::vec(prop::collection::vec(step(), 1..12), 1..12);
+        let mut runner = TestRunner::new(Config {
+            // The kernel waits for its readers whenever a base chain goes: most of the time.
+            cases: if std::env::var_os("PROPTEST_CASES").is_some() {
+                Config::default().cases
+            } else {
+                100
+            },
+            failure_persistence: None,
+            ..Config::default()
+        });
+        runner
+            .run(&transactions, |transactions| {
+                let mut kernel = socket();
+                let mut fake = FakeKernel::new();
+                commit(&mut kernel, &[Step::AddTable, Step::DeleteTable]).unwrap();
+                // Most transactions need a table to be of interest.
+                for steps in std::iter::once(vec![Step::AddTable]).chain(transactions) {
+                    let expected = commit(&mut fake, &steps);
+                    let seen = commit(&mut kernel, &steps);
+                    prop_assert_eq!(&seen, &expected, "{:?}", &steps);
+                    prop_assert_eq!(listing(&mut kernel), listing(&mut fake), "{:?}", &steps);
+                }
+                Ok(())
+            })
+            .unwrap();
+    });
+}
