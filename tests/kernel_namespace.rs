@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use kernel_support::*;
-use portolan::kernel::netns::{NetnsRef, run_in};
+use portolan::kernel::netns::{NetnsRef, open_socket, run_in};
 use portolan::kernel::nft::{NftKernel, TableView};
 use portolan::kernel::{Socket, link, nfacct, sysctl};
 use portolan::model::IpFamily::V4;
@@ -55,7 +55,7 @@ fn a_socket_opened_in_a_namespace_stays_in_it() {
     };
     in_new_netns(|| {
         let namespace: NetnsRef = named.0.parse().unwrap();
-        let mut there = run_in(&namespace, Socket::open).unwrap().unwrap();
+        let mut there = open_socket(&namespace).unwrap();
         let mut batch = there.batch(None);
         batch.push(&Op::AddTable(table(V4, "nat"))).unwrap();
         there.commit(batch).unwrap();
