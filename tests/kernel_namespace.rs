@@ -29,7 +29,9 @@ impl Named {
         if status.is_ok_and(|status| status.success()) {
             Some(Self(name))
         } else {
-            eprintln!("SKIPPED: cannot add network namespace {name} (root is needed)");
+            skipped(&format!(
+                "cannot add network namespace {name} (root is needed)"
+            ));
             None
         }
     }
@@ -128,7 +130,7 @@ fn a_counter_is_made_once_and_per_namespace() {
         in_new_netns(|| {
             let mut socket = socket();
             if !nfacct::available(&mut socket).unwrap() {
-                eprintln!("SKIPPED: this kernel has no nfacct");
+                skipped("this kernel has no nfacct");
                 return;
             }
             assert!(nfacct::ensure(&mut socket, "ct_state_invalid_dropped_pkts").unwrap());
