@@ -13,7 +13,7 @@ mod cleanup;
 mod desired;
 mod ops;
 mod order;
-mod owned;
+pub(super) mod owned;
 mod plan;
 mod present;
 mod script;
