@@ -10,7 +10,29 @@
 
 mod support;
 
+#[path = "traffic/affinity.rs"]
+mod affinity;
 #[path = "traffic/bed.rs"]
 mod bed;
 #[path = "traffic/cluster_ip.rs"]
 mod cluster_ip;
+#[path = "traffic/endpoints.rs"]
+mod endpoints;
+#[path = "traffic/hairpin.rs"]
+mod hairpin;
+#[path = "traffic/ipv6.rs"]
+mod ipv6;
+#[path = "traffic/lifecycle/mod.rs"]
+mod lifecycle;
+#[path = "traffic/load_balancer.rs"]
+mod load_balancer;
+#[path = "traffic/node_port.rs"]
+mod node_port;
+#[path = "traffic/policies.rs"]
+mod policies;
+#[path = "traffic/protocols.rs"]
+mod protocols;
+#[path = "traffic/reject.rs"]
+mod reject;
+#[path = "traffic/truth_table.rs"]
+mod truth_table;

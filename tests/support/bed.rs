@@ -23,9 +23,14 @@ use super::server::Server;
 /// The port that every pod serves on, in every protocol.
 pub(crate) const POD_PORT: u16 = 8080;
 
-/// Where service addresses, load balancer addresses and external addresses of tests are taken
-/// from: whatever the outside client must reach through the node.
-const ROUTED_TO_NODE: [&str; 2] = ["203.0.113.0/24", "fd00:203:0:113::/64"];
+/// What the outside client reaches through n0: external and load balancer addresses, and some of
+/// the cluster IPs, as in networks that route them.
+const ROUTED_TO_NODE: [(&str, &str); 4] = [
+    ("203.0.113.0/24", "192.168.10.100"),
+    ("10.233.10.0/24", "192.168.10.100"),
+    ("fd00:203:0:113::/64", "fd00:192:168:10::100"),
+    ("fd00:10:233::/112", "fd00:192:168:10::100"),
+];
 
 /// The running network. Dropping it removes everything.
 #[derive(Debug)]
@@ -52,6 +57,11 @@ impl Testbed {
     /// With pods on n0 and pods on n1.
     pub(crate) fn with_pods_and_far_pods(pods: u8, far_pods: u8) -> Self {
         let outside = Host::new("outside", "192.168.10.1", "fd00:192:168:10::1");
+        // A client, no router: what a node has no use for ends here in silence.
+        outside.namespace.set_sysctl("ipv4/ip_forward", "0");
+        outside
+            .namespace
+            .set_sysctl("ipv6/conf/all/forwarding", "0");
         outside.namespace.ip(&switch());
         let (node, pods) = add_node(&outside.namespace, &N0, pods);
         let (other_node, far_pods) = add_node(&outside.namespace, &N1, far_pods);
@@ -149,13 +159,8 @@ fn switch() -> Vec<String> {
         "address add fd00:192:168:10::1/64 dev br0 nodad".to_owned(),
         "link set br0 up".to_owned(),
     ];
-    let via = ["192.168.10.100", "fd00:192:168:10::100"];
-    lines.extend(
-        ROUTED_TO_NODE
-            .iter()
-            .zip(via)
-            .map(|(net, via)| format!("route add {net} via {via}")),
-    );
+    let routes = ROUTED_TO_NODE.iter();
+    lines.extend(routes.map(|(net, via)| format!("route add {net} via {via}")));
     lines
 }
 

@@ -26,6 +26,16 @@ impl Host {
         }
     }
 
+    /// A TCP or UDP target on the host: `192.168.10.100:30080`.
+    pub(crate) fn at(&self, port: u16) -> String {
+        format!("{}:{port}", self.v4)
+    }
+
+    /// The same over IPv6: `[fd00:192:168:10::100]:30080`.
+    pub(crate) fn at_v6(&self, port: u16) -> String {
+        format!("[{}]:{port}", self.v6)
+    }
+
     /// A connection from here.
     #[track_caller]
     pub(crate) fn dial(&self, target: &str) -> Dial<'_> {

@@ -16,6 +16,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_portolan");
 /// The pod ranges of the testbed and of the parity captures.
 pub(crate) const CLUSTER_CIDR: &str = "10.233.64.0/18,fd00:10:244::/56";
 
+/// The service ranges of the testbed.
+pub(crate) const SERVICE_CIDR: &str = "10.233.0.0/18,fd00:10:233::/112";
+
 /// A shell command that is run with `sh -c` on the text of `iptables-save` after each
 /// [`Testbed::apply`]; what it prints is loaded instead. It is how one sees a traffic test fail on
 /// wrong rules: `PORTOLAN_TEST_SPOIL="sed s/0.5000/0.9000/" cargo nextest run --test traffic`.
@@ -106,6 +109,7 @@ impl Testbed {
             "--cluster-cidr",
             CLUSTER_CIDR,
         ]);
+        command.args(["--service-cidr", SERVICE_CIDR]);
         command
             .arg("--state-dir")
             .arg(self.directory.path().join("state"));

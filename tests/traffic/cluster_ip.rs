@@ -1,11 +1,108 @@
-//! A Service's cluster IP, from inside the cluster.
+//! A Service's cluster IP: who reaches it, which pods answer, whose address they see.
 
-use crate::support::{Service, Testbed};
+use crate::support::bed::POD_PORT;
+use crate::support::{Outcome, Service, Testbed};
+
+const VIP: &str = "10.233.10.10:80";
+
+fn web<'a>(pods: impl IntoIterator<Item = &'a crate::support::Host>) -> Service {
+    Service::new("web", "10.233.10.10").to(pods)
+}
 
 #[test]
 fn a_pod_reaches_every_endpoint_evenly() {
     let bed = Testbed::with_pods(4);
-    bed.apply(&[Service::new("web", "10.233.10.10").to(&bed.pods[..3])]);
-    let tally = bed.pod(4).dial("10.233.10.10:80").times(300);
+    bed.apply(&[web(&bed.pods[..3])]);
+    let tally = bed.pod(4).dial(VIP).times(300);
     tally.assert_even_over(&["pod-1", "pod-2", "pod-3"]);
+    assert!(tally.answers.iter().all(|answer| !answer.is_masqueraded()));
+}
+
+#[test]
+fn the_node_reaches_every_endpoint_evenly() {
+    let bed = Testbed::with_pods(3);
+    bed.apply(&[web(&bed.pods)]);
+    bed.node
+        .dial(VIP)
+        .times(300)
+        .assert_even_over(&["pod-1", "pod-2", "pod-3"]);
+}
+
+#[test]
+fn endpoints_on_both_nodes_share() {
+    let bed = Testbed::with_pods_and_far_pods(3, 2);
+    bed.apply(&[web(bed.pods[..2].iter().chain(&bed.far_pods))]);
+    let tally = bed.pod(3).dial(VIP).times(400);
+    tally.assert_even_over(&["far-1", "far-2", "pod-1", "pod-2"]);
+}
+
+#[test]
+fn ten_endpoints_share() {
+    let bed = Testbed::with_pods(10);
+    bed.apply(&[web(&bed.pods)]);
+    let mut names: Vec<_> = bed.pods.iter().map(|pod| pod.name.as_str()).collect();
+    names.sort_unstable();
+    bed.node.dial(VIP).times(800).assert_even_over(&names);
+}
+
+#[test]
+fn curl_works_from_a_pod() {
+    let bed = Testbed::with_pods(2);
+    bed.apply(&[web(&bed.pods[..1])]);
+    let text = bed.pod(2).curl("10.233.10.10");
+    assert!(text.starts_with("pod-1 from 10.233.65.2:"), "{text}");
+}
+
+#[test]
+fn a_client_that_is_no_pod_is_masqueraded() {
+    let bed = Testbed::with_pods(1);
+    bed.apply(&[web(&bed.pods)]);
+    let answer = bed.outside.dial(VIP).answer();
+    assert_eq!(answer.seen.ip().to_string(), "10.233.65.254");
+}
+
+#[test]
+fn with_masquerade_all_pods_are_masqueraded_too() {
+    let bed = Testbed::with_pods(2);
+    bed.apply_with(&[web(&bed.pods[..1])], &["--masquerade-all"]);
+    let answer = bed.pod(2).dial(VIP).answer();
+    assert_eq!(answer.seen.ip().to_string(), "10.233.65.254");
+}
+
+#[test]
+fn other_ports_of_the_address_lead_nowhere() {
+    let bed = Testbed::with_pods(2);
+    bed.apply(&[web(&bed.pods[..1])]);
+    assert_eq!(
+        bed.pod(2).dial("10.233.10.10:81").impatiently().once(),
+        Outcome::TimedOut
+    );
+    bed.pod(2).dial(VIP).answer();
+}
+
+#[test]
+fn services_do_not_mix() {
+    let bed = Testbed::with_pods(3);
+    let other = Service::new("other", "10.233.10.11").to(&bed.pods[1..2]);
+    bed.apply(&[web(&bed.pods[..1]), other]);
+    bed.pod(3).dial(VIP).times(20).assert_only(&["pod-1"]);
+    bed.pod(3)
+        .dial("10.233.10.11:80")
+        .times(20)
+        .assert_only(&["pod-2"]);
+}
+
+#[test]
+fn pods_still_reach_each_other_and_the_outside_directly() {
+    let bed = Testbed::with_pods_and_far_pods(2, 1);
+    bed.apply(&[web(&bed.pods)]);
+    for target in [bed.pod(1), bed.far_pod(1)] {
+        let answer = bed.pod(2).dial(&target.at(POD_PORT)).answer();
+        assert_eq!(answer.server, target.name);
+        assert!(!answer.is_masqueraded(), "{answer:?}");
+    }
+    assert_eq!(
+        bed.pod(2).dial(&bed.outside.at(1)).impatiently().once(),
+        Outcome::Refused
+    );
 }

@@ -1,0 +1,1 @@
+//! What happens around the rules: applying again, repairing, removing, being killed.

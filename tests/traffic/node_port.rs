@@ -1,0 +1,182 @@
+//! Node ports and external IPs: the ways in from outside.
+
+use serde_json::json;
+
+use crate::support::server::Server;
+use crate::support::{Outcome, Protocol, Service, Testbed};
+
+const ALL: [&str; 4] = ["far-1", "pod-1", "pod-2", "pod-3"];
+
+/// Three pods on this node and one on the other behind node port 30080.
+fn bed(more: &[&str]) -> Testbed {
+    let bed = Testbed::with_pods_and_far_pods(4, 1);
+    let web = Service::new("web", "10.233.10.10")
+        .node_port(30080)
+        .field("externalIPs", json!(["203.0.113.5"]))
+        .to(bed.pods[..3].iter().chain(&bed.far_pods));
+    bed.apply_with(&[web], more);
+    bed
+}
+
+#[test]
+fn an_outside_client_reaches_every_endpoint_evenly() {
+    let bed = bed(&[]);
+    let tally = bed.outside.dial(&bed.node.at(30080)).times(400);
+    tally.assert_even_over(&ALL);
+    assert!(
+        tally
+            .answers
+            .iter()
+            .all(crate::support::Answer::is_masqueraded),
+        "{tally}"
+    );
+}
+
+#[test]
+fn curl_works_from_outside() {
+    let bed = bed(&[]);
+    let text = bed.outside.curl(&bed.node.at(30080));
+    assert!(
+        text.contains(" from 10.233.65.254:") || text.contains(" from 192.168.10.100:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_address_of_the_node_answers_to_the_node_itself() {
+    let bed = bed(&[]);
+    for address in ["192.168.10.100", "10.233.65.254", "127.0.0.1", "127.8.7.6"] {
+        let tally = bed.node.dial(&format!("{address}:30080")).times(60);
+        tally.assert_only(&ALL);
+    }
+}
+
+#[test]
+fn an_address_that_the_node_gets_later_answers() {
+    let bed = bed(&[]);
+    bed.node.namespace.run(
+        "ip",
+        &["address", "add", "192.168.10.101/24", "dev", "eth0"],
+    );
+    bed.outside
+        .dial("192.168.10.101:30080")
+        .times(60)
+        .assert_only(&ALL);
+}
+
+#[test]
+fn a_pod_reaches_the_node_port_masqueraded() {
+    let bed = bed(&[]);
+    let tally = bed.pod(4).dial(&bed.node.at(30080)).times(60);
+    tally.assert_only(&ALL);
+    assert!(
+        tally
+            .answers
+            .iter()
+            .all(crate::support::Answer::is_masqueraded),
+        "{tally}"
+    );
+}
+
+#[test]
+fn from_outside_nobody_enters_by_a_loopback_address() {
+    // route_localnet would let a neighbour send to 127.0.0.1 of the node; KUBE-FIREWALL does not.
+    let bed = bed(&[]);
+    assert_eq!(
+        bed.node.namespace.sysctl("ipv4/conf/all/route_localnet"),
+        "1"
+    );
+    let loopback = Server::start(&bed.node.namespace, "node", Protocol::Tcp, 9999);
+    let outside = &bed.outside.namespace;
+    outside.set_sysctl("ipv4/conf/all/route_localnet", "1");
+    outside.run(
+        "ip",
+        &[
+            "route",
+            "del",
+            "local",
+            "127.0.0.0/8",
+            "dev",
+            "lo",
+            "table",
+            "local",
+        ],
+    );
+    outside.run(
+        "ip",
+        &[
+            "route",
+            "del",
+            "local",
+            "127.0.0.1",
+            "dev",
+            "lo",
+            "table",
+            "local",
+        ],
+    );
+    outside.run(
+        "ip",
+        &[
+            "route",
+            "add",
+            "127.0.0.0/8",
+            "via",
+            "192.168.10.100",
+            "dev",
+            "br0",
+        ],
+    );
+    let dial = bed
+        .outside
+        .dial("127.0.0.1:9999")
+        .from("192.168.10.1")
+        .impatiently();
+    assert_eq!(dial.once(), Outcome::TimedOut);
+    // The same packets do arrive without the rule.
+    bed.node.namespace.run("iptables", &["-F", "KUBE-FIREWALL"]);
+    assert_eq!(dial.answer().server, "node");
+    drop(loopback);
+}
+
+#[test]
+fn without_localhost_node_ports_loopback_refuses() {
+    let bed = bed(&["--iptables-localhost-nodeports=false"]);
+    assert_eq!(
+        bed.node.dial("127.0.0.1:30080").impatiently().once(),
+        Outcome::Refused
+    );
+    bed.node.dial(&bed.node.at(30080)).answer();
+}
+
+#[test]
+fn node_port_addresses_limit_where_it_answers() {
+    let bed = bed(&["--nodeport-addresses", "192.168.10.0/24"]);
+    bed.outside.dial(&bed.node.at(30080)).answer();
+    assert_eq!(
+        bed.pod(4).dial("10.233.65.254:30080").impatiently().once(),
+        Outcome::Refused
+    );
+}
+
+#[test]
+fn an_external_ip_is_reached_from_outside_and_from_pods() {
+    let bed = bed(&[]);
+    for client in [&bed.outside, bed.pod(4), &bed.node] {
+        let tally = client.dial("203.0.113.5:80").times(60);
+        tally.assert_only(&ALL);
+    }
+    assert!(bed.outside.dial("203.0.113.5:80").answer().is_masqueraded());
+}
+
+#[test]
+fn servers_of_the_node_keep_their_ports() {
+    let bed = bed(&[]);
+    let _server = Server::start(&bed.node.namespace, "node", Protocol::Tcp, 30081);
+    for client in [&bed.outside, bed.pod(4), &bed.node] {
+        client
+            .dial(&bed.node.at(30081))
+            .times(5)
+            .assert_only(&["node"]);
+    }
+}
