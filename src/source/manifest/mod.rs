@@ -3,7 +3,7 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `paths` | which files an argument names |
-//! | `documents`, `items` | a stream into documents, a list into its items |
+//! | `documents`, `lines`, `items` | a stream into documents, a list into its items |
 //! | `guard`, `tree` | text into a value tree, within bounds |
 //! | `kind`, `typed`, `object` | a tree into an object of the model |
 //! | `document`, `collect` | all objects of a document, of all documents |
@@ -19,6 +19,7 @@ mod documents;
 mod guard;
 mod items;
 mod kind;
+mod lines;
 mod object;
 mod paths;
 mod problem;
