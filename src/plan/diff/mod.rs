@@ -7,6 +7,7 @@
 //! What is ours: the chains the desired ruleset names, the jumps to them, and in table `nat` the
 //! chains with kube-proxy's per-service prefixes. Everything else in the tables is left alone.
 
+mod chain_name;
 mod change_list;
 mod changes;
 mod cleanup;

@@ -8,110 +8,13 @@
 
 use std::fmt::{self, Write};
 
-use serde::Serialize;
-
+use super::object::{Base, Chain, Match, Object, Rule, Table, Target};
 use crate::model::IpFamily;
 use crate::plan::diff::owned::{TABLES, builtin_hook};
 use crate::plan::xtables::rule::{
     CtStates, Maybe, RecentOp, XtMatch, XtRule, XtRuleset, XtTable, XtTarget,
 };
 use crate::plan::xtables::save;
-
-/// An object of a ruleset.
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Object<'a> {
-    Table(Table<'a>),
-    Chain(Chain<'a>),
-    Rule(Rule<'a>),
-}
-
-#[derive(Serialize)]
-struct Table<'a> {
-    family: &'a str,
-    name: &'a str,
-}
-
-#[derive(Serialize)]
-struct Chain<'a> {
-    family: &'a str,
-    table: &'a str,
-    name: &'a str,
-    #[serde(flatten)]
-    base: Option<Base<'a>>,
-}
-
-#[derive(Serialize)]
-struct Base<'a> {
-    r#type: &'a str,
-    hook: &'a str,
-    prio: i32,
-    policy: &'a str,
-}
-
-#[derive(Serialize)]
-struct Rule<'a> {
-    family: &'a str,
-    table: &'a str,
-    chain: &'a str,
-    iptables: String,
-    matches: Vec<Match>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Target>,
-}
-
-/// A condition.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Match {
-    Source {
-        prefix: String,
-        not: bool,
-    },
-    Destination {
-        prefix: String,
-        not: bool,
-    },
-    InInterface {
-        name: String,
-        not: bool,
-    },
-    Protocol(String),
-    Comment(String),
-    Dport(u16),
-    Mark {
-        value: u32,
-        mask: u32,
-        not: bool,
-    },
-    Ctstate {
-        states: Vec<&'static str>,
-        not: bool,
-    },
-    SrcType(&'static str),
-    DstType(&'static str),
-    Probability(f64),
-    Recent {
-        op: &'static str,
-        seconds: Option<u32>,
-        name: String,
-    },
-    Nfacct(String),
-}
-
-/// What a rule does.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Target {
-    Jump(String),
-    Return,
-    Accept,
-    Drop,
-    Reject,
-    Mark { value: u32, mask: u32 },
-    Masquerade { random_fully: bool },
-    Dnat(String),
-}
 
 /// Writes rulesets as one document, an object a line, however large they are.
 ///
