@@ -95,6 +95,8 @@ impl Outcome {
     fn of_error(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::ConnectionRefused => Self::Refused,
+            // What sending a datagram says that the machine's own rules reject.
+            ErrorKind::PermissionDenied => Self::Refused,
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Self::TimedOut,
             _ => Self::Failed(error.to_string()),
         }

@@ -1,7 +1,10 @@
 //! Node ports and external IPs: the ways in from outside.
 
+use std::net::UdpSocket;
+
 use serde_json::json;
 
+use crate::support::dial::SILENCE;
 use crate::support::server::Server;
 use crate::support::{Outcome, Protocol, Service, Testbed};
 
@@ -82,61 +85,31 @@ fn a_pod_reaches_the_node_port_masqueraded() {
 fn from_outside_nobody_enters_by_a_loopback_address() {
     // route_localnet would let a neighbour send to 127.0.0.1 of the node; KUBE-FIREWALL does not.
     let bed = bed(&[]);
-    assert_eq!(
-        bed.node.namespace.sysctl("ipv4/conf/all/route_localnet"),
-        "1"
-    );
-    let loopback = Server::start(&bed.node.namespace, "node", Protocol::Tcp, 9999);
+    let node = &bed.node.namespace;
+    assert_eq!(node.sysctl("ipv4/conf/all/route_localnet"), "1");
+    let inside = node.enter(|| UdpSocket::bind("127.0.0.1:9999")).unwrap();
+    inside.set_read_timeout(Some(SILENCE)).unwrap();
+    let outside = route_loopback_to_the_node(&bed);
+    let arrives = || {
+        outside.send_to(b"hello", "127.0.0.1:9999").unwrap();
+        inside.recv(&mut [0; 16]).is_ok()
+    };
+    assert!(!arrives());
+    // The same packets do arrive without the rule.
+    node.run("iptables", &["-F", "KUBE-FIREWALL"]);
+    assert!(arrives());
+}
+
+/// A socket of the outside client, whose packets for 127.0.0.1 leave it towards the node.
+fn route_loopback_to_the_node(bed: &Testbed) -> UdpSocket {
     let outside = &bed.outside.namespace;
     outside.set_sysctl("ipv4/conf/all/route_localnet", "1");
-    outside.run(
-        "ip",
-        &[
-            "route",
-            "del",
-            "local",
-            "127.0.0.0/8",
-            "dev",
-            "lo",
-            "table",
-            "local",
-        ],
-    );
-    outside.run(
-        "ip",
-        &[
-            "route",
-            "del",
-            "local",
-            "127.0.0.1",
-            "dev",
-            "lo",
-            "table",
-            "local",
-        ],
-    );
-    outside.run(
-        "ip",
-        &[
-            "route",
-            "add",
-            "127.0.0.0/8",
-            "via",
-            "192.168.10.100",
-            "dev",
-            "br0",
-        ],
-    );
-    let dial = bed
-        .outside
-        .dial("127.0.0.1:9999")
-        .from("192.168.10.1")
-        .impatiently();
-    assert_eq!(dial.once(), Outcome::TimedOut);
-    // The same packets do arrive without the rule.
-    bed.node.namespace.run("iptables", &["-F", "KUBE-FIREWALL"]);
-    assert_eq!(dial.answer().server, "node");
-    drop(loopback);
+    outside.ip(&[
+        "route del local 127.0.0.0/8 dev lo table local".to_owned(),
+        "route del local 127.0.0.1 dev lo table local".to_owned(),
+        "route add 127.0.0.0/8 via 192.168.10.100 dev br0".to_owned(),
+    ]);
+    outside.enter(|| UdpSocket::bind("192.168.10.1:0")).unwrap()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::support::{Host, Service, Testbed};
 
 /// Where connections come from.
 #[derive(Clone, Copy, Debug)]
-enum From {
+enum Client {
     Pod,
     Node,
     Localhost,
@@ -21,11 +21,11 @@ enum Reach {
     Local,
 }
 
-use From::{Localhost, Node, Outside, Pod};
+use Client::{Localhost, Node, Outside, Pod};
 use Reach::{All, Local};
 
 /// One cell: from, reached endpoints, masqueraded.
-type Cell = (From, Reach, bool);
+type Cell = (Client, Reach, bool);
 
 /// Every connection of a cell has to be to one of three endpoints; none of the three is missed in
 /// this many tries but once in four million.
@@ -93,7 +93,7 @@ fn bed() -> Testbed {
     bed
 }
 
-fn client(bed: &Testbed, from: From) -> &Host {
+fn client(bed: &Testbed, from: Client) -> &Host {
     match from {
         Pod => bed.pod(3),
         Node | Localhost => &bed.node,
