@@ -1,4 +1,8 @@
 //! What programs get.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, where a failure is a failed test"
+)]
 
 #[path = "plan_support/kernel.rs"]
 mod kernel;
