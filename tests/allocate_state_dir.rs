@@ -7,6 +7,7 @@
 )]
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use portolan::source::state_dir::{LockMode, StateDir};
 
 /// Tells the helper which directory to write to.
 const DIR: &str = "PORTOLAN_TEST_STATE_DIR";
+/// Set where the writer begins with the second of the two files.
+const ODD: &str = "PORTOLAN_TEST_ODD";
 const SERVICES: u32 = 2_000;
 
 /// All addresses of a generation are in one block, so that a mixture would show.
@@ -41,13 +44,19 @@ fn helper_that_writes_for_ever() {
         return;
     };
     let dir = StateDir::open(&path, LockMode::Exclusive).unwrap();
-    for number in (0..2).cycle() {
+    let first = usize::from(std::env::var_os(ODD).is_some());
+    for number in (0..2).cycle().skip(first) {
         dir.write(&generation(number)).unwrap();
     }
 }
 
-fn start_writer(path: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Rounds take turns in which of the two files the writer begins with.
+fn start_writer(path: &Path, round: u64) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    if round % 2 == 1 {
+        command.env(ODD, "1");
+    }
+    command
         .args(["--exact", "helper_that_writes_for_ever", "--ignored"])
         .env(DIR, path)
         .stdout(Stdio::null())
@@ -74,13 +83,16 @@ fn killing_a_writer_at_any_moment_leaves_a_whole_file() {
         .unwrap();
     let mut seen = [0; 2];
     for round in 0..30u64 {
-        let mut writer = start_writer(home.path());
-        let pid = format!("{}\n", writer.id());
-        wait_for("the writer takes the lock", || {
-            std::fs::read_to_string(home.path().join("lock")).unwrap() == pid
-        });
+        let file = || {
+            std::fs::metadata(home.path().join("allocations.json"))
+                .unwrap()
+                .ino()
+        };
+        let before = file();
+        let mut writer = start_writer(home.path(), round);
+        wait_for("the writer writes", || file() != before);
         // Steps of a prime number of microseconds, to hit different places of the loop.
-        std::thread::sleep(Duration::from_micros(20_000 + round * 3_571));
+        std::thread::sleep(Duration::from_micros(round * 3_571));
         writer.kill().unwrap();
         writer.wait().unwrap();
 

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use kernel_support::*;
-use portolan::kernel::netns::{NetnsRef, run_in};
+use portolan::kernel::netns::{NetnsRef, open_socket, run_in};
 use portolan::kernel::nft::{NftKernel, TableView};
 use portolan::kernel::{Socket, link, nfacct, sysctl};
 use portolan::model::IpFamily::V4;
@@ -29,7 +29,9 @@ impl Named {
         if status.is_ok_and(|status| status.success()) {
             Some(Self(name))
         } else {
-            eprintln!("SKIPPED: cannot add network namespace {name} (root is needed)");
+            skipped(&format!(
+                "cannot add network namespace {name} (root is needed)"
+            ));
             None
         }
     }
@@ -55,7 +57,7 @@ fn a_socket_opened_in_a_namespace_stays_in_it() {
     };
     in_new_netns(|| {
         let namespace: NetnsRef = named.0.parse().unwrap();
-        let mut there = run_in(&namespace, Socket::open).unwrap().unwrap();
+        let mut there = open_socket(&namespace).unwrap();
         let mut batch = there.batch(None);
         batch.push(&Op::AddTable(table(V4, "nat"))).unwrap();
         there.commit(batch).unwrap();
@@ -128,7 +130,7 @@ fn a_counter_is_made_once_and_per_namespace() {
         in_new_netns(|| {
             let mut socket = socket();
             if !nfacct::available(&mut socket).unwrap() {
-                eprintln!("SKIPPED: this kernel has no nfacct");
+                skipped("this kernel has no nfacct");
                 return;
             }
             assert!(nfacct::ensure(&mut socket, "ct_state_invalid_dropped_pkts").unwrap());

@@ -1,4 +1,8 @@
 //! Reading manifests: what is accepted, what is refused and in which words.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails there and then"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -66,6 +66,9 @@ const PLACES: [(&str, &str); 6] = [
 ];
 
 proptest! {
+    // A failing case is printed; nothing is written into the tree.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_state_becomes_any_other(
         a in rules(), b in rules(), meddled in proptest::collection::vec((0..6usize, 0..4usize), 0..4)

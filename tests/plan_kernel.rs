@@ -344,3 +344,15 @@ fn rules_that_iptables_added_to_our_chains_are_taken_out_and_others_left() {
         assert!(!run("iptables-save", &[]).contains("KUBE-"));
     });
 }
+
+#[test]
+fn nft_takes_the_text_form() {
+    in_new_netns(|| {
+        let mut text = String::new();
+        let rules = Rules(vec![(1, vec![1, 2, 3]), (2, vec![])]);
+        portolan::plan::nft_text::write(&rules, &mut text).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        run("nft", &["-c", "-f", file.path().to_str().unwrap()]);
+    });
+}

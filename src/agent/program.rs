@@ -124,7 +124,7 @@ pub fn fetch<K: NftKernel>(
         };
         let mut rules = Vec::new();
         kernel.dump_rules(&table, Some(chain), &mut |rule| {
-            rules.push((rule.handle, rule.body))
+            rules.push((rule.handle, rule.body));
         })?;
         Ok(rules)
     }

@@ -9,6 +9,7 @@ use super::session::{self, Session};
 use super::{Exit, Failure, report};
 use crate::agent::cluster::{Cluster, StateAccess};
 use crate::config::ProxyFlags;
+use crate::plan::json;
 
 /// `-o` of `diff`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,7 +72,8 @@ fn diff(args: &Args) -> Result<Exit, Failure> {
         }
         Format::Name => report::services(&changes, &cluster.snapshot, &mut out)?,
         Format::Json => {
-            serde_json::to_writer_pretty(&mut out, &())?;
+            let changes: Vec<_> = changes.iter().map(json::changes).collect();
+            serde_json::to_writer_pretty(&mut out, &changes)?;
             writeln!(out)?;
         }
     }

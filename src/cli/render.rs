@@ -11,6 +11,8 @@ use crate::agent::facts::NodeFacts;
 use crate::agent::rulesets::{iptables_options, own_node};
 use crate::config::ProxyFlags;
 use crate::plan::xtables::rule::XtRuleset;
+use crate::plan::xtables::save;
+use crate::plan::{json, nft_text};
 use crate::translate::iptables::IptablesRuleset;
 
 /// `-o` of `render`.
@@ -89,10 +91,15 @@ fn print(rulesets: &[&dyn XtRuleset], format: Format) -> anyhow::Result<()> {
     match format {
         Format::IptablesSave => {
             for ruleset in rulesets {
-                crate::plan::xtables::save::save(*ruleset, &mut text)?;
+                save::save(*ruleset, &mut text)?;
             }
         }
-        Format::Nft | Format::Json => todo!(),
+        Format::Nft => {
+            for ruleset in rulesets {
+                nft_text::write(*ruleset, &mut text)?;
+            }
+        }
+        Format::Json => json::write(rulesets, &mut text)?,
     }
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())

@@ -7,6 +7,7 @@ use super::session::{self, Session};
 use super::{Exit, Failure, report};
 use crate::agent::cluster::{Cluster, StateAccess};
 use crate::config::ProxyFlags;
+use crate::plan::diff::PresentState;
 
 /// Arguments of `verify`.
 #[derive(clap::Args, Debug)]
@@ -49,11 +50,7 @@ fn verify(args: &Args) -> Result<Exit, Failure> {
         writeln!(out, "not set: {setting}")?;
     }
     if deviations.is_empty() && missing.is_empty() && comparison.is_equal() {
-        let rules: usize = comparison
-            .present
-            .iter()
-            .map(|present| present.rules())
-            .sum();
+        let rules: usize = comparison.present.iter().map(PresentState::rules).sum();
         writeln!(out, "verified: {rules} rules as they should be")?;
         return Ok(Exit::Done);
     }

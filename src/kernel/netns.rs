@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+
+use super::Socket;
 
 /// Where `ip netns add` keeps its namespaces.
 const NAMED: &str = "/run/netns";
@@ -103,7 +106,16 @@ pub enum NetnsError {
         /// Which.
         namespace: NetnsRef,
     },
-    /// No thread could be started, or it ended in a panic.
+    /// No netfilter socket could be opened in it.
+    #[error("cannot open a netfilter netlink socket in {namespace}")]
+    Socket {
+        /// Which.
+        namespace: NetnsRef,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No thread could be started.
     #[error("cannot run a thread for {namespace}")]
     Thread {
         /// Which.
@@ -138,6 +150,17 @@ pub fn run_in<T: Send>(
     })
 }
 
+/// Opens a netfilter socket of the namespace. It can be used from any thread.
+///
+/// # Errors
+/// The namespace cannot be entered, or the socket cannot be opened.
+pub fn open_socket(namespace: &NetnsRef) -> Result<Socket, NetnsError> {
+    run_in(namespace, Socket::open)?.map_err(|source| NetnsError::Socket {
+        namespace: namespace.clone(),
+        source,
+    })
+}
+
 /// Moves the calling thread into the namespace, for good.
 fn enter(namespace: &NetnsRef) -> Result<(), NetnsError> {
     let Some(path) = namespace.path() else {
@@ -153,7 +176,7 @@ fn enter(namespace: &NetnsRef) -> Result<(), NetnsError> {
         },
     })?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
-        nix::errno::Errno::EINVAL => NetnsError::NotANamespace {
+        Errno::EINVAL => NetnsError::NotANamespace {
             namespace: namespace.clone(),
         },
         errno => NetnsError::Enter {

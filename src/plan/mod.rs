@@ -8,5 +8,7 @@ pub mod diff;
 pub mod digest;
 pub mod expr;
 mod expr_text;
+pub mod json;
+pub mod nft_text;
 pub mod op;
 pub mod xtables;

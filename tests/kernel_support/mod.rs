@@ -10,6 +10,7 @@
 
 pub mod xt;
 
+use std::io::Write;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -19,13 +20,20 @@ use portolan::model::IpFamily;
 use portolan::plan::expr::{Expr, RuleBody, Verdict};
 use portolan::plan::op::{ChainRef, Hook, Op, Place, TableRef};
 
+/// Says why a test does nothing, past the capture of the output of tests that pass.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// Runs a test on a thread of its own in a network namespace of its own, which is gone when the
 /// thread ends. Says why and skips where namespaces cannot be made.
 pub fn in_new_netns(test: impl FnOnce() + Send) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
-                eprintln!("SKIPPED: cannot make a network namespace: {errno} (root is needed)");
+                skipped(&format!(
+                    "cannot make a network namespace: {errno} (root is needed)"
+                ));
                 return;
             }
             test();

@@ -120,3 +120,28 @@ fn errors_without_number_are_cut() {
     assert_eq!(errors.errors.len() + errors.omitted, 40_000);
     assert!(errors.to_string().ends_with("… and 30000 more errors"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    /// Whatever happens to a file on its way here: an answer, never a crash.
+    #[test]
+    fn damaged_manifests_are_answered(
+        damage in proptest::collection::vec((0..6000_usize, proptest::num::u8::ANY), 1..8),
+        cut in 0..7000_usize,
+    ) {
+        let mut bytes = include_bytes!("kubectl-get-all.yaml").to_vec();
+        bytes.truncate(cut.max(100));
+        for (at, byte) in damage {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let input = ManifestInput {
+            paths: vec!["-".to_owned()],
+            ..ManifestInput::default()
+        };
+        if let Err(errors) = load_with_stdin(&input, &bytes[..]) {
+            proptest::prop_assert!(!errors.errors.is_empty());
+        }
+    }
+}

@@ -47,7 +47,8 @@ pub struct Socket {
     inner: mnl::Socket,
     buffer: Vec<u8>,
     next_seq: u32,
-    send_limit: usize,
+    /// What the send buffer was last asked to hold.
+    send_room: usize,
 }
 
 // SAFETY: `mnl::Socket` owns a `struct mnl_socket`, which is a file descriptor and an address;
@@ -75,7 +76,7 @@ impl Socket {
             inner,
             buffer: vec![0; DATAGRAM],
             next_seq: 1,
-            send_limit: 0,
+            send_room: 0,
         };
         socket.set_netlink_option(libc::NETLINK_EXT_ACK)?;
         socket.set_netlink_option(libc::NETLINK_CAP_ACK)?;
@@ -100,21 +101,17 @@ impl Socket {
     /// Needs `CAP_NET_ADMIN` to go beyond the system's limits; without it the buffers grow as far
     /// as those allow.
     pub(crate) fn reserve(&mut self, send: usize, replies: usize) {
-        let fd = self.borrow_fd();
         let send = send.saturating_add(64 * 1024).min(BUFFER_MAX);
-        let mut granted = self.send_limit;
-        if send > self.send_limit {
-            if setsockopt(&fd, sockopt::SndBufForce, &send).is_err() {
-                // The unprivileged form never fails, it is capped at net.core.wmem_max.
-                let _ = setsockopt(&fd, sockopt::SndBuf, &send);
-            }
-            granted = send;
-        }
         let replies = replies.min(BUFFER_MAX);
+        let fd = self.borrow_fd();
+        // The unprivileged forms cannot fail: they are capped at net.core.wmem_max and rmem_max.
+        if send > self.send_room && setsockopt(&fd, sockopt::SndBufForce, &send).is_err() {
+            let _ = setsockopt(&fd, sockopt::SndBuf, &send);
+        }
         if setsockopt(&fd, sockopt::RcvBufForce, &replies).is_err() {
             let _ = setsockopt(&fd, sockopt::RcvBuf, &replies);
         }
-        self.send_limit = granted;
+        self.send_room = self.send_room.max(send);
     }
 
     /// Sends one datagram. The kernel has processed all of it, and queued all replies, when this

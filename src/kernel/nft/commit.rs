@@ -8,7 +8,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::batch::{Committed, FinishedBatch, Position};
+use super::batch::{Committed, FinishedBatch, Frame, Position};
 use super::blame;
 use super::error::{CommitError, ReadError, Refusal};
 use super::read;
@@ -34,10 +34,16 @@ pub(super) fn commit(batch: &FinishedBatch, socket: &mut Socket) -> Result<Commi
     let portid = socket.portid();
     let mut answer = Answer::default();
     loop {
-        match socket.receive(Wait::No).map_err(io("receiving replies"))? {
-            Received::Nothing => break,
-            Received::Overrun => answer.lost = true,
-            Received::Datagram(bytes) => answer.absorb(batch, bytes, portid),
+        match socket.receive(Wait::No) {
+            Ok(Received::Nothing) => break,
+            Ok(Received::Datagram(bytes)) => answer.absorb(&batch.frame, bytes, portid),
+            Ok(Received::Overrun) => answer.lost = true,
+            // The batch has been processed; not being able to hear about it does not undo it.
+            Err(error) => {
+                tracing::warn!(%error, "cannot receive the replies to an nf_tables batch");
+                answer.lost = true;
+                break;
+            }
         }
     }
     answer.settle(batch, socket)
@@ -73,9 +79,9 @@ struct Answer {
 }
 
 impl Answer {
-    fn absorb(&mut self, batch: &FinishedBatch, datagram: &[u8], portid: u32) {
+    fn absorb(&mut self, frame: &Frame, datagram: &[u8], portid: u32) {
         for message in Messages::new(datagram) {
-            let position = batch.frame.position_of(message.seq);
+            let position = frame.position_of(message.seq);
             if message.portid != portid || position == Position::Foreign {
                 continue;
             }
@@ -156,9 +162,11 @@ impl Answer {
         socket: &mut Socket,
     ) -> Result<u32, CommitError> {
         let frame = &batch.frame;
-        let present = read::generation(socket).map_err(|error| {
-            CommitError::io("asking for the generation", io::Error::other(error))
-        })?;
+        let unconfirmed = || CommitError::Unconfirmed {
+            messages: frame.messages,
+            committed: None,
+        };
+        let present = read::generation(socket).map_err(|_| unconfirmed())?;
         let unchanged = frame.reports || frame.messages == 0;
         match frame.generation {
             // Reported or not, somebody else may have committed since; our own is known.
@@ -167,10 +175,7 @@ impl Answer {
             }
             Some(expected) if !unchanged && self.acknowledged => Ok(next_generation(expected)),
             None if self.acknowledged || frame.messages == 0 => Ok(present),
-            _ => Err(CommitError::Unconfirmed {
-                messages: frame.messages,
-                committed: None,
-            }),
+            _ => Err(unconfirmed()),
         }
     }
 
@@ -193,4 +198,110 @@ impl Answer {
 /// What the kernel makes of a generation at a commit: the next number, never 0.
 fn next_generation(generation: u32) -> u32 {
     generation.checked_add(1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::netlink::RequestWriter;
+    use crate::kernel::nft::Batch;
+    use crate::model::IpFamily;
+    use crate::plan::op::{Op, TableRef};
+
+    /// What `RequestWriter` writes as the sender's port.
+    const PORT: u32 = 0;
+
+    fn batch() -> FinishedBatch {
+        let mut batch = Batch::new(Some(7));
+        let table = TableRef {
+            family: IpFamily::V4,
+            name: "nat".into(),
+        };
+        batch.push(&Op::AddTable(table)).unwrap();
+        batch.finish()
+    }
+
+    fn new_generation(seq: u32) -> Vec<u8> {
+        RequestWriter::new(msg::NEWGEN, 0, seq, 0, 0)
+            .u32_be(wire::GEN_ID, 8)
+            .finish()
+    }
+
+    /// An error reply; `RequestWriter`'s netfilter header stands for the errno.
+    fn refusal(seq: u32, errno: i32) -> Vec<u8> {
+        let mut bytes = RequestWriter::new(kind::ERROR, 0, seq, 0, 0).finish();
+        for (to, from) in bytes.iter_mut().skip(16).zip((-errno).to_ne_bytes()) {
+            *to = from;
+        }
+        bytes
+    }
+
+    fn settle(lost: bool, replies: impl Fn(u32) -> Vec<u8>) -> Result<Committed, CommitError> {
+        let batch = batch();
+        let mut answer = Answer {
+            lost,
+            ..Answer::default()
+        };
+        let first_op = batch.frame.first_seq.wrapping_add(1);
+        answer.absorb(&batch.frame, &replies(first_op), PORT);
+        answer.settle(&batch, &mut Socket::open().unwrap())
+    }
+
+    #[test]
+    fn a_reported_generation_is_a_commit() {
+        assert_eq!(settle(false, new_generation).unwrap().generation, 8);
+    }
+
+    #[test]
+    fn lost_replies_leave_handles_open_but_not_a_reported_commit() {
+        let error = settle(true, new_generation).unwrap_err();
+        assert!(matches!(
+            error,
+            CommitError::Unconfirmed {
+                messages: 1,
+                committed: Some(8)
+            }
+        ));
+        assert!(error.wants_reread());
+    }
+
+    #[test]
+    fn lost_replies_and_nothing_else_leave_all_open() {
+        let error = settle(true, |_| Vec::new()).unwrap_err();
+        assert!(matches!(
+            error,
+            CommitError::Unconfirmed {
+                committed: None,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_refusal_is_certain_even_if_other_replies_were_lost() {
+        let error = settle(true, |seq| refusal(seq, libc::EBUSY)).unwrap_err();
+        assert!(error.to_string().contains("add table ip nat"), "{error}");
+    }
+
+    #[test]
+    fn a_stale_generation_is_reported_for_the_opening_message() {
+        let error = settle(false, |seq| refusal(seq - 1, libc::ERESTART)).unwrap_err();
+        assert!(matches!(error, CommitError::Conflict { expected: 7 }));
+    }
+
+    #[test]
+    fn replies_to_other_batches_and_other_ports_are_not_ours() {
+        let batch = batch();
+        let first_op = batch.frame.first_seq.wrapping_add(1);
+        let mut answer = Answer::default();
+        answer.absorb(&batch.frame, &new_generation(first_op + 5), PORT);
+        answer.absorb(&batch.frame, &new_generation(first_op - 2), PORT);
+        answer.absorb(&batch.frame, &new_generation(first_op), PORT + 1);
+        assert_eq!(answer.generation, None);
+    }
+
+    #[test]
+    fn generations_are_never_zero() {
+        assert_eq!((next_generation(7), next_generation(u32::MAX)), (8, 1));
+    }
 }

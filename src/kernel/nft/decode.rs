@@ -1,4 +1,4 @@
-//! Expressions out of netlink attributes, the reverse of [`super::encode`].
+//! Expressions out of netlink attributes, the reverse of [`super::encode_expr`].
 //!
 //! Whatever does not fit the vocabulary of [`crate::plan::expr`] exactly becomes [`Expr::Other`],
 //! so that nothing of a foreign rule is lost and none is taken for one of ours.

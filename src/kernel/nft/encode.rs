@@ -1,100 +1,21 @@
 //! One step of a change as one netlink message.
 //!
-//! Owns the message types and flags of each [`Op`] and the attributes of each [`Expr`]. Must not
-//! know what the expressions mean to iptables.
+//! Owns the message types and flags of each [`Op`]; expressions are
+//! [`encode_expr`](super::encode_expr)'s.
 
-use std::ffi::CStr;
-
-use nftnl_sys as sys;
-
-use super::object::{Header, NftChain, NftExpr, NftRule, NftTable, Object, Rejected, Scratch};
-use super::wire::{self, msg, verdict};
+use super::encode_expr::{Name, Result, bounded, new_expr, size_bound};
+use super::error::EncodeReason;
+use super::object::{Header, NftChain, NftRule, NftTable, Object, Scratch};
+use super::wire::{self, msg};
 use crate::kernel::netlink::flags;
 use crate::model::IpFamily;
-use crate::plan::expr::{CmpOp, Expr, PayloadBase, Register, RuleBody, Verdict};
+use crate::plan::expr::RuleBody;
 use crate::plan::op::{ChainRef, Hook, Op, Place, TableRef};
 
-/// `NFT_DATA_VALUE_MAXLEN`: what fits into the registers.
-const DATA_MAX: usize = 64;
-/// `XT_EXTENSION_MAXNAMELEN` without the closing NUL.
-const EXTENSION_MAX: usize = 28;
 /// `NFT_USERDATA_MAXLEN`.
 const USERDATA_MAX: usize = 256;
 /// `NFTA_RULE_EXPRESSIONS` is one attribute, with a 16-bit length.
 const EXPRESSIONS_MAX: usize = u16::MAX as usize;
-
-/// Why a step cannot be put into a netlink message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeReason {
-    /// A name is longer than the kernel accepts.
-    #[error("name {name:?} is longer than {max} bytes")]
-    NameTooLong {
-        /// The name.
-        name: String,
-        /// The limit.
-        max: usize,
-    },
-    /// A name holds a NUL byte.
-    #[error("name {0:?} holds a NUL byte")]
-    NulInName(String),
-    /// Register data or user data is longer than the kernel accepts.
-    #[error("{what} of {len} bytes, at most {max} are possible")]
-    DataTooLong {
-        /// What it is.
-        what: &'static str,
-        /// Its length in bytes.
-        len: usize,
-        /// The limit in bytes.
-        max: usize,
-    },
-    /// All expressions together do not fit into one attribute.
-    #[error("the rule's expressions take {0} bytes, more than one attribute holds")]
-    RuleTooLarge(usize),
-    /// The rule has an expression that is only known as somebody else's.
-    #[error("expression {0:?} is not one that portolan writes")]
-    ForeignExpression(String),
-    /// libnftnl has no memory, or refused a value.
-    #[error("libnftnl refused it")]
-    Library,
-}
-
-impl From<Rejected> for EncodeReason {
-    fn from(_: Rejected) -> Self {
-        Self::Library
-    }
-}
-
-type Result<T> = std::result::Result<T, EncodeReason>;
-
-/// A short NUL-terminated name without an allocation.
-struct Name([u8; wire::NAME_MAX + 1]);
-
-impl Name {
-    fn new(name: &str, max: usize) -> Result<Self> {
-        let mut bytes = [0; wire::NAME_MAX + 1];
-        if name.len() > max.min(wire::NAME_MAX) {
-            return Err(EncodeReason::NameTooLong {
-                name: name.to_owned(),
-                max,
-            });
-        }
-        if name.contains('\0') {
-            return Err(EncodeReason::NulInName(name.to_owned()));
-        }
-        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        Ok(Self(bytes))
-    }
-
-    fn object(name: &str) -> Result<Self> {
-        Self::new(name, wire::NAME_MAX)
-    }
-
-    fn c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
-    }
-}
 
 /// Writes the message of `op` and gives its bytes.
 pub(super) fn encode<'a>(
@@ -222,136 +143,4 @@ fn set_body(payload: &mut NftRule, rule: &RuleBody) -> Result<()> {
         payload.add(new_expr(expr)?);
     }
     Ok(())
-}
-
-/// At least the bytes an expression takes in a message: its texts and data, and no more than a
-/// dozen attribute headers, numbers and paddings.
-fn size_bound(expr: &Expr) -> usize {
-    const FRAME: usize = 128;
-    FRAME
-        + match expr {
-            Expr::Cmp { data, .. } => data.len(),
-            Expr::Range { from, to, .. } => from.len() + to.len(),
-            Expr::Bitwise { mask, xor, .. } => mask.len() + xor.len(),
-            Expr::Match { name, info, .. } | Expr::Target { name, info, .. } => {
-                name.len() + info.len()
-            }
-            Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => chain.len(),
-            Expr::Other { name, data } => name.len() + data.len(),
-            Expr::Meta { .. } | Expr::Payload { .. } | Expr::Counter | Expr::Verdict(_) => 0,
-        }
-}
-
-fn new_expr(expr: &Expr) -> Result<NftExpr> {
-    Ok(match expr {
-        Expr::Meta { key, dreg } => NftExpr::new(c"meta")?
-            .u32(sys::NFTNL_EXPR_META_KEY, *key)
-            .u32(sys::NFTNL_EXPR_META_DREG, *dreg),
-        Expr::Payload {
-            base,
-            offset,
-            len,
-            dreg,
-        } => NftExpr::new(c"payload")?
-            .u32(sys::NFTNL_EXPR_PAYLOAD_DREG, *dreg)
-            .u32(sys::NFTNL_EXPR_PAYLOAD_BASE, base_number(*base))
-            .u32(sys::NFTNL_EXPR_PAYLOAD_OFFSET, *offset)
-            .u32(sys::NFTNL_EXPR_PAYLOAD_LEN, *len),
-        Expr::Cmp { sreg, op, data } => NftExpr::new(c"cmp")?
-            .u32(sys::NFTNL_EXPR_CMP_SREG, *sreg)
-            .u32(sys::NFTNL_EXPR_CMP_OP, op_number(*op))
-            .data(sys::NFTNL_EXPR_CMP_DATA, register_data(data)?)?,
-        Expr::Range { sreg, op, from, to } => NftExpr::new(c"range")?
-            .u32(sys::NFTNL_EXPR_RANGE_SREG, *sreg)
-            .u32(sys::NFTNL_EXPR_RANGE_OP, op_number(*op))
-            .data(sys::NFTNL_EXPR_RANGE_FROM_DATA, register_data(from)?)?
-            .data(sys::NFTNL_EXPR_RANGE_TO_DATA, register_data(to)?)?,
-        Expr::Bitwise {
-            sreg,
-            dreg,
-            mask,
-            xor,
-        } => new_bitwise(*sreg, *dreg, mask, xor)?,
-        Expr::Counter => NftExpr::new(c"counter")?,
-        Expr::Verdict(verdict) => new_verdict(verdict)?,
-        Expr::Match { name, rev, info } => NftExpr::new(c"match")?
-            .text(
-                sys::NFTNL_EXPR_MT_NAME,
-                Name::new(name, EXTENSION_MAX)?.c_str(),
-            )?
-            .u32(sys::NFTNL_EXPR_MT_REV, *rev)
-            .info(sys::NFTNL_EXPR_MT_INFO, info)?,
-        Expr::Target { name, rev, info } => NftExpr::new(c"target")?
-            .text(
-                sys::NFTNL_EXPR_TG_NAME,
-                Name::new(name, EXTENSION_MAX)?.c_str(),
-            )?
-            .u32(sys::NFTNL_EXPR_TG_REV, *rev)
-            .info(sys::NFTNL_EXPR_TG_INFO, info)?,
-        Expr::Other { name, .. } => {
-            return Err(EncodeReason::ForeignExpression(name.to_string()));
-        }
-    })
-}
-
-fn new_bitwise(sreg: Register, dreg: Register, mask: &[u8], xor: &[u8]) -> Result<NftExpr> {
-    let len = u32::try_from(register_data(mask)?.len()).unwrap_or(u32::MAX);
-    Ok(NftExpr::new(c"bitwise")?
-        .u32(sys::NFTNL_EXPR_BITWISE_SREG, sreg)
-        .u32(sys::NFTNL_EXPR_BITWISE_DREG, dreg)
-        .u32(sys::NFTNL_EXPR_BITWISE_LEN, len)
-        .data(sys::NFTNL_EXPR_BITWISE_MASK, mask)?
-        .data(sys::NFTNL_EXPR_BITWISE_XOR, register_data(xor)?)?)
-}
-
-fn new_verdict(verdict: &Verdict) -> Result<NftExpr> {
-    let (code, chain) = match verdict {
-        Verdict::Accept => (verdict::ACCEPT, None),
-        Verdict::Drop => (verdict::DROP, None),
-        Verdict::Return => (verdict::RETURN, None),
-        Verdict::Jump(chain) => (verdict::JUMP, Some(chain)),
-        Verdict::Goto(chain) => (verdict::GOTO, Some(chain)),
-    };
-    let expr = NftExpr::new(c"immediate")?
-        .u32(sys::NFTNL_EXPR_IMM_DREG, crate::plan::expr::REG_VERDICT)
-        .u32(sys::NFTNL_EXPR_IMM_VERDICT, code.cast_unsigned());
-    Ok(match chain {
-        Some(chain) => expr.text(sys::NFTNL_EXPR_IMM_CHAIN, Name::object(chain)?.c_str())?,
-        None => expr,
-    })
-}
-
-const fn base_number(base: PayloadBase) -> u32 {
-    match base {
-        PayloadBase::LinkLayer => 0,
-        PayloadBase::Network => 1,
-        PayloadBase::Transport => 2,
-    }
-}
-
-/// `enum nft_cmp_ops`; `range` uses the first two with the same numbers.
-const fn op_number(op: CmpOp) -> u32 {
-    match op {
-        CmpOp::Eq => 0,
-        CmpOp::Neq => 1,
-        CmpOp::Lt => 2,
-        CmpOp::Lte => 3,
-        CmpOp::Gt => 4,
-        CmpOp::Gte => 5,
-    }
-}
-
-fn register_data(data: &[u8]) -> Result<&[u8]> {
-    bounded("register data", data, DATA_MAX)
-}
-
-fn bounded<'a>(what: &'static str, data: &'a [u8], max: usize) -> Result<&'a [u8]> {
-    if data.len() > max {
-        return Err(EncodeReason::DataTooLong {
-            what,
-            len: data.len(),
-            max,
-        });
-    }
-    Ok(data)
 }

@@ -8,8 +8,6 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::encode::EncodeReason;
-
 /// The sentence every refusal for lack of privilege ends in.
 const PRIVILEGE: &str = "needs root, or CAP_NET_ADMIN in the network namespace";
 
@@ -22,6 +20,41 @@ pub struct EncodeError {
     /// Why.
     #[source]
     pub reason: EncodeReason,
+}
+
+/// Why a step cannot be put into a netlink message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeReason {
+    /// A name is longer than the kernel accepts.
+    #[error("name {name:?} is longer than {max} bytes")]
+    NameTooLong {
+        /// The name.
+        name: String,
+        /// The limit.
+        max: usize,
+    },
+    /// A name holds a NUL byte.
+    #[error("name {0:?} holds a NUL byte")]
+    NulInName(String),
+    /// Register data or user data is longer than the kernel accepts.
+    #[error("{what} of {len} bytes, at most {max} are possible")]
+    DataTooLong {
+        /// What it is.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: usize,
+    },
+    /// All expressions together do not fit into one attribute.
+    #[error("the rule's expressions take {0} bytes, more than one attribute holds")]
+    RuleTooLarge(usize),
+    /// The rule has an expression that is only known as somebody else's.
+    #[error("expression {0:?} is not one that portolan writes")]
+    ForeignExpression(String),
+    /// libnftnl has no memory, or refused a value.
+    #[error("libnftnl refused it")]
+    Library,
 }
 
 /// A transaction did not (or not certainly) take place.

@@ -23,6 +23,7 @@ mod boundary;
 mod commit;
 mod decode;
 mod encode;
+mod encode_expr;
 mod error;
 pub mod fake;
 mod object;
@@ -32,7 +33,6 @@ mod wire;
 
 pub use batch::{Batch, Committed, FinishedBatch};
 pub use boundary::{NftBatch, NftKernel, read_consistently};
-pub use encode::EncodeReason;
-pub use error::{CommitError, EncodeError, ReadError, Refusal};
+pub use error::{CommitError, EncodeError, EncodeReason, ReadError, Refusal};
 pub use read::{dump_chains, dump_rules, dump_tables, generation};
 pub use view::{BaseView, ChainView, RuleView, TableView};

@@ -9,8 +9,8 @@
 //! portolan writes or nothing, and nothing but portolan's two jumps points to it.
 
 use super::owned::{self, FIREWALL_CHAIN, TABLES, builtin_hook};
-use super::plan::{Plan, StaleRule, held_by_others};
-use super::present::{PresentChain, PresentState, PresentTable};
+use super::plan::{Plan, StaleRule};
+use super::present::{PresentState, PresentTable};
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
 use crate::plan::xtables::rule::{
@@ -62,36 +62,29 @@ pub fn cleanup(present: &PresentState) -> Plan {
     let firewall = firewall_is_ours(present);
     for table in TABLES {
         let there = present.table(table);
-        let going = |chain: &PresentChain| {
-            let name = chain.name.as_ref();
+        let going = |name: &str| {
             owned::is_service_chain(table, name)
                 || static_chains(table).contains(&name)
                 || (firewall && table == XtTable::Filter && name == FIREWALL_CHAIN)
         };
-        let builtin =
-            |chain: &PresentChain| chain.base && builtin_hook(table, &chain.name).is_some();
-        for jump in &there.jumps {
-            let Some(from) = there.chain_at(jump.from) else {
-                continue;
-            };
-            if builtin(from) && there.chain_at(jump.to).is_some_and(going) {
-                let (chain, handle) = (from.name.clone(), jump.handle);
-                plan.stale_rules.push(StaleRule {
-                    table,
-                    chain,
-                    handle,
-                });
-                plan.counts.rules_deleted += 1;
-                plan.counts.steps += 1;
-            }
+        let builtin = |name: &str| {
+            builtin_hook(table, name).is_some() && there.chain(name).is_some_and(|c| c.base)
+        };
+        let stale = there
+            .jumps
+            .iter()
+            .filter(|jump| builtin(&jump.from) && going(&jump.to));
+        for jump in stale {
+            let (chain, handle) = ((*jump.from).into(), jump.handle);
+            plan.stale_rules.push(StaleRule {
+                table,
+                chain,
+                handle,
+            });
+            plan.counts.rules_deleted += 1;
+            plan.counts.steps += 1;
         }
-        let mut chains: Vec<_> = there.chains().filter(|c| going(c)).collect();
-        chains.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let held = held_by_others(there, &|from| going(from) || builtin(from));
-        for chain in chains {
-            let held = held.contains(&chain.name) || there.is_in_a_map(chain);
-            plan.remove_chain(table, chain, there.rules(chain).len(), held);
-        }
+        plan.remove_chains(table, there, &going, &|from| going(from) || builtin(from));
     }
     plan.count_builtins();
     plan
@@ -118,27 +111,25 @@ fn firewall_is_ours(present: &PresentState) -> bool {
             [rule] => present.family() == IpFamily::V4 && rule.digest == ours,
             _ => false,
         };
-        !kubelet && known && only_our_jumps(filter, chain)
+        !kubelet && known && only_our_jumps(filter)
     })
 }
 
 /// Whether nothing but `-A INPUT -j KUBE-FIREWALL` and the same in `OUTPUT` points to the chain.
-fn only_our_jumps(filter: &PresentTable, chain: &PresentChain) -> bool {
+fn only_our_jumps(filter: &PresentTable) -> bool {
     let target = Some(XtTarget::Jump(FIREWALL_CHAIN.into()));
     let bare = RuleDigest::of(&XtRule {
         target,
         ..XtRule::default()
     });
-    let mut jumps = filter.jumps.iter().filter(|jump| {
-        filter
-            .chain_at(jump.to)
-            .is_some_and(|to| to.name == chain.name)
-    });
+    let mut jumps = filter
+        .jumps
+        .iter()
+        .filter(|jump| *jump.to == *FIREWALL_CHAIN);
     jumps.all(|jump| {
-        filter.chain_at(jump.from).is_some_and(|from| {
+        filter.chain(&jump.from).is_some_and(|from| {
             let rule = filter.rules(from).iter().find(|r| r.handle == jump.handle);
-            matches!(from.name.as_ref(), "INPUT" | "OUTPUT")
-                && rule.is_some_and(|rule| rule.digest == bare)
+            matches!(&*jump.from, "INPUT" | "OUTPUT") && rule.is_some_and(|r| r.digest == bare)
         })
     })
 }

@@ -2,23 +2,23 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
 
+use super::chain_name::ChainName;
 use super::order::RuleKeys;
 use super::owned;
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
 use crate::plan::xtables::rule::{XtJump, XtRuleset, XtTable};
 
-/// The digests of a desired ruleset. Takes about 90 bytes a chain and 8 a rule.
+/// The digests of a desired ruleset. Takes about 50 bytes a chain and 8 a rule.
 #[derive(Clone, Debug)]
 pub struct DesiredState {
     family: IpFamily,
     jumps: Vec<XtJump>,
-    chains: [HashMap<Arc<str>, Range<u32>>; 3],
+    chains: [HashMap<ChainName, Range<u32>>; 3],
     rules: Vec<RuleDigest>,
     /// For chains shared by services, what their rules match.
-    keys: HashMap<(XtTable, Arc<str>), Box<[RuleKeys]>>,
+    keys: [HashMap<ChainName, Box<[RuleKeys]>>; 3],
 }
 
 impl DesiredState {
@@ -30,20 +30,20 @@ impl DesiredState {
             jumps: ruleset.jumps(),
             chains: Default::default(),
             rules: Vec::new(),
-            keys: HashMap::new(),
+            keys: Default::default(),
         };
         ruleset.for_each_chain(&mut |chain| {
             let start = state.end();
             state.rules.extend(chain.rules.iter().map(RuleDigest::of));
             let rules = start..state.end();
-            if !owned::is_service_chain(chain.table, &chain.name) {
-                let keys = chain.rules.iter().map(RuleKeys::of).collect();
-                state
-                    .keys
-                    .insert((chain.table, Arc::clone(&chain.name)), keys);
+            if !owned::is_service_chain(chain.table, &chain.name)
+                && let Some(keys) = state.keys.get_mut(owned::index(chain.table))
+            {
+                let of_rules = chain.rules.iter().map(RuleKeys::of).collect();
+                keys.insert(chain.name.as_ref().into(), of_rules);
             }
             if let Some(chains) = state.chains.get_mut(owned::index(chain.table)) {
-                chains.insert(chain.name, rules);
+                chains.insert(chain.name.as_ref().into(), rules);
             }
         });
         state.rules.shrink_to_fit();
@@ -76,7 +76,7 @@ impl DesiredState {
     pub(super) fn chains_of(
         &self,
         table: XtTable,
-    ) -> impl Iterator<Item = (&Arc<str>, &[RuleDigest])> {
+    ) -> impl Iterator<Item = (&ChainName, &[RuleDigest])> {
         let chains = self.chains.get(owned::index(table)).into_iter().flatten();
         chains.map(|(name, rules)| (name, self.slice(rules)))
     }
@@ -88,10 +88,12 @@ impl DesiredState {
     }
 
     /// What the rules of a chain match, unless the order of its rules matters anyhow.
-    pub(super) fn keys(&self, table: XtTable, name: &Arc<str>) -> &[RuleKeys] {
-        self.keys
-            .get(&(table, Arc::clone(name)))
-            .map_or(&[], |keys| keys)
+    pub(super) fn keys(&self, table: XtTable, name: &str) -> &[RuleKeys] {
+        let keys = self
+            .keys
+            .get(owned::index(table))
+            .and_then(|keys| keys.get(name));
+        keys.map_or(&[], |keys| keys)
     }
 
     fn slice(&self, rules: &Range<u32>) -> &[RuleDigest] {

@@ -1,19 +1,20 @@
 //! The steps from what the kernel holds to what it should hold, iptables mode.
 //!
-//! [`PresentState`] and [`DesiredState`] keep a digest a rule; [`plan`] compares them; a [`Plan`]
-//! streams its steps ([`Plan::ops`]), prints itself ([`changes`]), and is empty when there is
-//! nothing to do. [`verify`] lists deviations, [`cleanup`] plans the removal of what is ours.
+//! [`PresentState`] and [`DesiredState`] keep a digest a rule; [`plan()`] compares them; a [`Plan`]
+//! streams its steps ([`Plan::ops`]), prints itself ([`changes()`]), and is empty when there is
+//! nothing to do. [`verify()`] lists deviations, [`cleanup()`] plans the removal of what is ours.
 //!
 //! What is ours: the chains the desired ruleset names, the jumps to them, and in table `nat` the
 //! chains with kube-proxy's per-service prefixes. Everything else in the tables is left alone.
 
+mod chain_name;
 mod change_list;
 mod changes;
 mod cleanup;
 mod desired;
 mod ops;
 mod order;
-mod owned;
+pub(super) mod owned;
 mod plan;
 mod present;
 mod script;

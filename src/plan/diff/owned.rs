@@ -5,7 +5,7 @@ use crate::plan::op::{ChainRef, Hook, TableRef};
 use crate::plan::xtables::rule::XtTable;
 
 /// All tables that may hold something of ours.
-pub(super) const TABLES: [XtTable; 3] = [XtTable::Filter, XtTable::Nat, XtTable::Mangle];
+pub(in crate::plan) const TABLES: [XtTable; 3] = [XtTable::Filter, XtTable::Nat, XtTable::Mangle];
 
 /// Prefixes of kube-proxy's chains for one service or endpoint, in table `nat`
 /// (`pkg/proxy/iptables/proxier.go`, v1.36: the chains its stale-chain scan looks at).
@@ -62,7 +62,7 @@ pub(super) fn chain_ref(
 
 /// The hook of a built-in chain as iptables-nft makes it (`iptables/nft.c`, 1.8.9; priorities of
 /// `netfilter_ipv4.h`). `None` if the table has no such chain.
-pub(super) fn builtin_hook(table: XtTable, chain: &str) -> Option<Hook> {
+pub(in crate::plan) fn builtin_hook(table: XtTable, chain: &str) -> Option<Hook> {
     let hook = match chain {
         "PREROUTING" => 0,
         "INPUT" => 1,

@@ -1,13 +1,13 @@
 //! Comparing what is desired with what is present.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::desired::DesiredState;
 use super::order::RuleKeys;
 use super::owned::{self, TABLES};
-use super::present::{PresentChain, PresentRule, PresentState, PresentTable};
+use super::present::{PresentRule, PresentState, PresentTable};
 use super::script::{Alignment, Edit};
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
@@ -141,16 +141,16 @@ impl Plan {
         }
     }
 
-    fn add_chain(&mut self, table: XtTable, name: &Arc<str>, change: ChainChange) {
+    fn add_chain(&mut self, table: XtTable, name: &str, change: ChainChange) {
         if let Some(chains) = self.chains.get_mut(owned::index(table)) {
-            chains.insert(Arc::clone(name), change);
+            chains.insert(name.into(), change);
         }
     }
 
     /// Compares one desired chain with its present namesake.
     fn compare(
         &mut self,
-        (table, name): (XtTable, &Arc<str>),
+        (table, name): (XtTable, &str),
         (desired, keys): (&[RuleDigest], &[RuleKeys]),
         present: Option<&[PresentRule]>,
     ) {
@@ -205,18 +205,29 @@ impl Plan {
         }
     }
 
-    /// Removes a chain of ours; `held` says that it cannot be deleted.
-    pub(super) fn remove_chain(
+    /// Removes the chains that go; jumps out of those that change are gone by then.
+    pub(super) fn remove_chains(
         &mut self,
         table: XtTable,
-        chain: &PresentChain,
-        rules: usize,
-        held: bool,
+        there: &PresentTable,
+        goes: &dyn Fn(&str) -> bool,
+        changes: &dyn Fn(&str) -> bool,
     ) {
+        let mut chains: Vec<_> = there.chains().filter(|(name, _)| goes(name)).collect();
+        chains.sort_unstable_by(|(a, _), (b, _)| str::cmp(a, b));
+        let held = held_by_others(there, changes);
+        for (name, chain) in chains {
+            let held = held.contains(&**name) || there.is_in_a_map(chain);
+            self.remove_chain(table, name, there.rules(chain).len(), held);
+        }
+    }
+
+    /// Removes a chain of ours; `held` says that it cannot be deleted.
+    fn remove_chain(&mut self, table: XtTable, name: &str, rules: usize, held: bool) {
         if rules == 0 && held {
             return;
         }
-        let name = Arc::clone(&chain.name);
+        let name = name.into();
         self.stale_chains.push(StaleChain {
             table,
             name,
@@ -257,37 +268,21 @@ pub fn plan(desired: &DesiredState, present: &PresentState) -> Plan {
     }
     for table in TABLES {
         let there = present.table(table);
-        let stale = |chain: &PresentChain| {
-            owned::is_service_chain(table, &chain.name)
-                && desired.chain(table, &chain.name).is_none()
+        let stale = |name: &str| {
+            owned::is_service_chain(table, name) && desired.chain(table, name).is_none()
         };
-        let rewritten = |chain: &PresentChain| {
-            desired
-                .chain(table, &chain.name)
-                .is_some_and(|rules| owned::owns_content(&chain.name, rules.len()))
+        let rewritten = |name: &str| {
+            let rules = desired.chain(table, name);
+            rules.is_some_and(|rules| owned::owns_content(name, rules.len()))
         };
-        let mut chains: Vec<_> = there.chains().filter(|c| stale(c)).collect();
-        chains.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let held = held_by_others(there, &|from| stale(from) || rewritten(from));
-        for chain in chains {
-            let held = held.contains(&chain.name) || there.is_in_a_map(chain);
-            plan.remove_chain(table, chain, there.rules(chain).len(), held);
-        }
+        plan.remove_chains(table, there, &stale, &|from| stale(from) || rewritten(from));
     }
     plan.count_builtins();
     plan
 }
 
 /// The chains that are jumped to from chains which will not change (`changes` says which will).
-pub(super) fn held_by_others<'a>(
-    table: &'a PresentTable,
-    changes: &dyn Fn(&PresentChain) -> bool,
-) -> BTreeSet<&'a Arc<str>> {
-    let foreign = table
-        .jumps
-        .iter()
-        .filter(|j| !table.chain_at(j.from).is_some_and(changes));
-    foreign
-        .filter_map(|jump| Some(&table.chain_at(jump.to)?.name))
-        .collect()
+fn held_by_others<'a>(table: &'a PresentTable, changes: &dyn Fn(&str) -> bool) -> HashSet<&'a str> {
+    let foreign = table.jumps.iter().filter(|jump| !changes(&jump.from));
+    foreign.map(|jump| &*jump.to).collect()
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::findings::{Findings, Path};
+use super::{Findings, Path};
 
 /// Parses an address as Kubernetes' `ParseIPSloppy`: leading zeros in IPv4 octets are decimal, an
 /// IPv4-mapped IPv6 address is the IPv4 address.

@@ -10,10 +10,12 @@ pub mod defaults;
 mod findings;
 pub mod ip;
 pub mod names;
+mod shown;
 pub mod validate;
 
-pub(in crate::source) use findings::shorten;
-pub use findings::{FieldError, Findings, Path, Reason, Shown};
+pub use findings::{FieldError, Findings, Reason};
+pub(in crate::source) use shown::shorten;
+pub use shown::{Path, Shown};
 
 /// Label of an EndpointSlice that names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";

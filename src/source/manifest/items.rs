@@ -15,6 +15,9 @@ pub(super) struct Pieces<'t> {
 
 /// The pieces of a document that has a top-level `items:` with a block list under it.
 pub(super) fn cut(text: &str) -> Option<Pieces<'_>> {
+    if !text.starts_with("items:") && !text.contains("\nitems:") {
+        return None;
+    }
     let mut lines = Lines { text, offset: 0 }.zip(0_u64..).peekable();
     let mut frame = String::new();
     let mut items: Vec<(u64, usize)> = Vec::new();

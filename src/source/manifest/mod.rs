@@ -3,10 +3,11 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `paths` | which files an argument names |
-//! | `documents`, `items` | a stream into documents, a list into its items |
+//! | `documents`, `lines`, `items` | a stream into documents, a list into its items |
 //! | `guard`, `tree` | text into a value tree, within bounds |
 //! | `kind`, `typed`, `object` | a tree into an object of the model |
 //! | `document`, `collect` | all objects of a document, of all documents |
+//! | `side_by_side` | many documents at once |
 //! | `problem` | errors and notes with their places |
 //!
 //! Must not allocate addresses or ports, and must not change anything: a set with an error in it
@@ -18,9 +19,11 @@ mod documents;
 mod guard;
 mod items;
 mod kind;
+mod lines;
 mod object;
 mod paths;
 mod problem;
+mod side_by_side;
 mod tree;
 mod typed;
 
@@ -35,11 +38,15 @@ use collect::Collector;
 use document::DocumentReader;
 use documents::Documents;
 use paths::Input;
+use side_by_side::Outcome;
 
 use crate::model::{
     EndpointSlice, NamespacedName, Node, Pod, PodIndex, Service, Snapshot, slices_for_service,
 };
 use crate::source::api::convert::Interner;
+
+/// Documents of a file that are read before it is worth starting threads for the rest.
+const FEW_DOCUMENTS: usize = 64;
 
 /// What to read and how.
 #[derive(Clone, Debug, Default)]
@@ -166,29 +173,39 @@ impl Loader {
     }
 
     fn stream(&mut self, file: Arc<str>, stream: impl Read) {
+        let mut documents = Documents::new(stream);
         let mut found = false;
-        for document in Documents::new(stream) {
-            match document {
-                Ok(document) => {
-                    let mut reader = DocumentReader {
-                        file: Arc::clone(&file),
-                        strict: self.strict,
-                        names: &mut self.names,
-                    };
-                    found |= self.collector.add(reader.read(&document));
-                }
-                Err(error) => {
-                    found = true;
-                    let mut origin = Origin::file(Arc::clone(&file));
-                    origin.document = error.document;
-                    self.collector
-                        .error(ManifestError::new(origin, error.problem));
-                }
-            }
+        // Most files end here; threads would only cost them time.
+        for document in documents.by_ref().take(FEW_DOCUMENTS) {
+            let mut reader = DocumentReader {
+                file: Arc::clone(&file),
+                strict: self.strict,
+                names: &mut self.names,
+            };
+            let outcome = document.map(|document| reader.read(&document));
+            found |= self.outcome(&file, outcome);
         }
+        let threads = side_by_side::threads();
+        side_by_side::read(documents, &file, self.strict, threads, |outcome| {
+            found |= self.outcome(&file, outcome);
+        });
         if !found {
             self.collector
                 .note(Origin::file(file), "holds no objects".to_owned());
+        }
+    }
+
+    /// Adds what came out of a document; false if it held nothing.
+    fn outcome(&mut self, file: &Arc<str>, outcome: Outcome) -> bool {
+        match outcome {
+            Ok(contents) => self.collector.add(contents),
+            Err(error) => {
+                let mut origin = Origin::file(Arc::clone(file));
+                origin.document = error.document;
+                self.collector
+                    .error(ManifestError::new(origin, error.problem));
+                true
+            }
         }
     }
 }

@@ -5,8 +5,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::Metadata;
-use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -100,29 +98,26 @@ impl ObjectReader<'_> {
             text,
         };
         Outcome {
-            object: object.filter(|_| findings.errors.is_empty()),
+            object,
             errors: findings.errors.into_iter().map(error).collect(),
             notes: findings.warnings.into_iter().map(note).collect(),
         }
     }
 
     fn service(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let mut object: core::Service = typed(tree, findings)?;
-        defaults::service(&mut object);
-        checked(findings, |findings| validate::service(&object, findings));
-        let usable = findings.errors.is_empty();
-        usable.then(|| Object::Service(Box::new(convert::service(object, self.names))))
+        let object = checked(tree, findings, defaults::service, validate::service)?;
+        Some(Object::Service(Box::new(convert::service(
+            object, self.names,
+        ))))
     }
 
     fn slice(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let mut object: discovery::EndpointSlice = typed(tree, findings)?;
-        defaults::endpoint_slice(&mut object);
-        checked(findings, |findings| {
-            validate::endpoint_slice(&object, findings);
-        });
-        if !findings.errors.is_empty() {
-            return None;
-        }
+        let object = checked(
+            tree,
+            findings,
+            defaults::endpoint_slice,
+            validate::endpoint_slice,
+        )?;
         let name = convert::object_name(&object.metadata, self.names);
         match convert::endpoint_slice(object, self.names) {
             Ok(slice) => Some(Object::Slice(slice)),
@@ -134,30 +129,26 @@ impl ObjectReader<'_> {
     }
 
     fn endpoints(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let mut object: core::Endpoints = typed(tree, findings)?;
-        defaults::endpoints(&mut object);
-        checked(findings, |findings| validate::endpoints(&object, findings));
+        let object = checked(tree, findings, defaults::endpoints, validate::endpoints)?;
         let name = convert::object_name(&object.metadata, self.names);
-        let usable = findings.errors.is_empty();
-        usable.then(|| Object::Endpoints(name, convert::endpoints(object, self.names)))
+        Some(Object::Endpoints(
+            name,
+            convert::endpoints(object, self.names),
+        ))
     }
 
     fn node(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let object: core::Node = typed(tree, findings)?;
-        checked(findings, |findings| validate::node(&object, findings));
+        let object = checked(tree, findings, |_| {}, validate::node)?;
         Some(Object::Node(convert::node(&object, self.names)))
     }
 
     fn pod(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let mut object: core::Pod = typed(tree, findings)?;
-        defaults::pod(&mut object);
-        checked(findings, |findings| validate::pod(&object, findings));
+        let object = checked(tree, findings, defaults::pod, validate::pod)?;
         Some(Object::Pod(Box::new(convert::pod(object, self.names))))
     }
 
     fn namespace(&mut self, tree: Tree, findings: &mut Findings) -> Option<Object> {
-        let object: core::Namespace = typed(tree, findings)?;
-        checked(findings, |findings| validate::namespace(&object, findings));
+        let object = checked(tree, findings, |_| {}, validate::namespace)?;
         Some(Object::Namespace(
             self.names.intern(object.metadata.name.as_deref()?),
         ))
@@ -178,19 +169,17 @@ const DECIDING: [&str; 9] = [
     "addressType",
 ];
 
-/// Parses the tree and records what is wrong with its keys and types.
-///
-/// `None` if there is nothing to go on with.
-fn typed<T>(mut tree: Tree, findings: &mut Findings) -> Option<T>
+/// Parses the tree, fills in defaults and validates; `None` if anything was found wrong.
+fn checked<T>(
+    mut tree: Tree,
+    findings: &mut Findings,
+    defaults: fn(&mut T),
+    validate: fn(&T, &mut Findings),
+) -> Option<T>
 where
     T: DeserializeOwned + Metadata<Ty = ObjectMeta>,
 {
-    for path in tree.duplicates.drain(..) {
-        findings.errors.push(FieldError {
-            field: path,
-            reason: Reason::Other(TWICE.to_owned()),
-        });
-    }
+    duplicates(&mut tree, findings);
     if let Some(Value::Object(metadata)) = tree.value.get_mut("metadata") {
         // The API server's own book-keeping: large, and nothing we read.
         metadata.remove("managedFields");
@@ -200,6 +189,39 @@ where
         errors,
         unknown,
     } = decode::<T>(tree.value);
+    unknown_fields(unknown, findings);
+    let wrong: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
+    findings.errors.extend(errors);
+    let mut object = object?;
+    if wrong.iter().any(|field| DECIDING.contains(&field.as_str())) {
+        return None;
+    }
+    let found_before = findings.errors.len();
+    if object.metadata().name.as_ref().is_none_or(String::is_empty) {
+        let detail = "name or generateName is required";
+        findings.required(&Path::new("metadata").child("name"), detail);
+    }
+    defaults(&mut object);
+    validate(&object, findings);
+    // What follows only from a value that was taken out has been reported already.
+    let mut number = 0;
+    findings.errors.retain(|error| {
+        number += 1;
+        number <= found_before || !wrong.iter().any(|field| concerns(&error.field, field))
+    });
+    findings.errors.is_empty().then_some(object)
+}
+
+fn duplicates(tree: &mut Tree, findings: &mut Findings) {
+    for field in tree.duplicates.drain(..) {
+        findings.errors.push(FieldError {
+            field,
+            reason: Reason::Other(TWICE.to_owned()),
+        });
+    }
+}
+
+fn unknown_fields(unknown: Vec<String>, findings: &mut Findings) {
     for field in unknown {
         if findings.strict {
             findings.errors.push(FieldError {
@@ -210,39 +232,6 @@ where
             findings.warn(format!("unknown field {field:?}"));
         }
     }
-    let judgeable = !errors
-        .iter()
-        .any(|error| DECIDING.contains(&error.field.as_str()));
-    findings.errors.extend(errors);
-    let object = object?;
-    if object.metadata().name.as_ref().is_none_or(String::is_empty)
-        && !findings
-            .errors
-            .iter()
-            .any(|error| error.field.starts_with("metadata"))
-    {
-        let detail = "name or generateName is required";
-        findings.required(&Path::new("metadata").child("name"), detail);
-    }
-    judgeable.then_some(object)
-}
-
-/// Validates, leaving out what only follows from a value that has been reported already.
-fn checked(findings: &mut Findings, validate: impl FnOnce(&mut Findings)) {
-    let reported: Vec<String> = findings
-        .errors
-        .iter()
-        .map(|error| error.field.clone())
-        .collect();
-    validate(findings);
-    if reported.is_empty() {
-        return;
-    }
-    let mut number = 0;
-    findings.errors.retain(|error| {
-        number += 1;
-        number <= reported.len() || !reported.iter().any(|field| concerns(&error.field, field))
-    });
 }
 
 /// The error at `field` may only be there because the value at `reported` was taken out.

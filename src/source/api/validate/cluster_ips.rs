@@ -6,8 +6,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::ServiceSpec;
 
 use crate::model::IpFamily;
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{CLUSTER_IP_NONE, ip, is_headless};
+use crate::source::api::{CLUSTER_IP_NONE, Findings, Path, ip, is_headless};
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 const FAMILY_POLICIES: [&str; 3] = ["PreferDualStack", "RequireDualStack", "SingleStack"];

@@ -3,8 +3,7 @@
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, Endpoints};
 
 use super::{PROTOCOLS, metadata};
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, names};
+use crate::source::api::{Findings, Path, ip, names};
 
 /// Checks a defaulted Endpoints object.
 pub fn endpoints(object: &Endpoints, findings: &mut Findings) {

@@ -3,8 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, is_externally_accessible, names};
+use crate::source::api::{Findings, Path, ip, is_externally_accessible, names};
 
 const ONLY_LOAD_BALANCER: &str = "may only be used when `type` is 'LoadBalancer'";
 const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";

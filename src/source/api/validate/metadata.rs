@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::source::api::findings::{Findings, Path, Reason};
-use crate::source::api::names;
+use crate::source::api::{Findings, Path, Reason, names};
 
 /// The most bytes that keys and values of annotations may add up to.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;

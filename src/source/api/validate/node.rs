@@ -3,8 +3,7 @@
 use k8s_openapi::api::core::v1::Node;
 
 use super::metadata;
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, names};
+use crate::source::api::{Findings, Path, ip, names};
 
 /// Checks a Node.
 pub fn node(object: &Node, findings: &mut Findings) {

@@ -4,8 +4,7 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{PROTOCOLS, metadata};
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, names};
+use crate::source::api::{Findings, Path, ip, names};
 
 /// Checks a defaulted Pod.
 pub fn pod(object: &Pod, findings: &mut Findings) {

@@ -3,8 +3,7 @@
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
 use super::{cluster_ips, external, metadata, service_ports, status, warnings};
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{is_headless, names};
+use crate::source::api::{Findings, Path, is_headless, names};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES: [&str; 2] = ["Cluster", "Local"];

@@ -6,8 +6,7 @@ use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::PROTOCOLS;
-use crate::source::api::findings::{Findings, Path, Shown};
-use crate::source::api::names;
+use crate::source::api::{Findings, Path, Shown, names};
 
 /// Checks every port by itself and all of them against each other.
 pub(super) fn ports(spec: &ServiceSpec, path: &Path<'_>, findings: &mut Findings) {

@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointPort, EndpointSlice};
 
 use super::{PROTOCOLS, metadata};
-use crate::source::api::findings::{Findings, Path, Reason};
-use crate::source::api::{ip, names};
+use crate::source::api::{Findings, Path, Reason, ip, names};
 
 const ADDRESS_TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 const MAX_ENDPOINTS: usize = 1000;

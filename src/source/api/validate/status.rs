@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::core::v1::Service;
 
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, names};
+use crate::source::api::{Findings, Path, ip, names};
 
 /// Checks the addresses that an outside balancer gave.
 pub(super) fn load_balancer(object: &Service, findings: &mut Findings) {

@@ -3,8 +3,7 @@
 
 use k8s_openapi::api::core::v1::ServiceSpec;
 
-use crate::source::api::findings::{Findings, Path};
-use crate::source::api::{ip, is_headless};
+use crate::source::api::{Findings, Path, ip, is_headless};
 
 /// Warns. Odd spellings of addresses are warned about where they are checked.
 pub(super) fn service(spec: &ServiceSpec, path: &Path<'_>, findings: &mut Findings) {
