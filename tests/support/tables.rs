@@ -1,5 +1,7 @@
 //! What is in the kernel, as `iptables` and its relatives tell it.
 
+use portolan::kernel::{Socket, nft};
+
 use super::netns::Namespace;
 
 /// An address family, by the programs that speak it.
@@ -36,6 +38,12 @@ impl Namespace {
     /// Both families' [`saved`](Self::saved) texts.
     pub(crate) fn saved_both(&self) -> String {
         Family::BOTH.map(|family| self.saved(family)).concat()
+    }
+
+    /// The number that the kernel gives to each state of nf_tables: equal before and after means
+    /// that nobody wrote anything (`NFT_MSG_GETGEN`).
+    pub(crate) fn generation(&self) -> u32 {
+        self.enter(|| nft::generation(&mut Socket::open().unwrap()).unwrap())
     }
 
     /// Loads rules beside those that are there (`--noflush`).
