@@ -7,11 +7,6 @@
     clippy::panic,
     reason = "helpers of tests, where a failure is a failed test"
 )]
-#![allow(
-    clippy::needless_pass_by_value,
-    clippy::wrong_self_convention,
-    reason = "builders of manifests take what json! makes, and are chained"
-)]
 
 mod support;
 
