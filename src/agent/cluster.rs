@@ -14,9 +14,14 @@ pub enum LoadError {
     /// The manifests are wrong.
     #[error(transparent)]
     Manifests(#[from] ManifestErrors),
-    /// A Service asks for an address or port it cannot have.
-    #[error("{}", .0.join("\n"))]
-    Allocation(Vec<String>),
+    /// A Service asks for an address or port it cannot have; one text for each.
+    #[error("{}", errors.join("\n"))]
+    Allocation {
+        /// What is wrong, worded as errors of manifests are.
+        errors: Vec<String>,
+        /// What was noted about the manifests.
+        notes: Vec<Note>,
+    },
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -67,8 +72,13 @@ impl Cluster {
             cluster_ips: config.service_cidrs.clone(),
             node_ports: config.node_ports.clone(),
         };
-        let allocations = allocate(&mut manifests.services, &ranges, &previous)
-            .map_err(|errors| LoadError::Allocation(describe(&errors, &manifests)))?;
+        let allocations =
+            allocate(&mut manifests.services, &ranges, &previous).map_err(|errors| {
+                LoadError::Allocation {
+                    errors: describe(&errors, &manifests),
+                    notes: std::mem::take(&mut manifests.notes),
+                }
+            })?;
         let notes = std::mem::take(&mut manifests.notes);
         Ok(Self {
             snapshot: manifests.into_snapshot(),

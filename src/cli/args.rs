@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, report};
+use crate::agent::cluster::{Cluster, LoadError, StateAccess};
 use crate::config::{ProxyConfig, ProxyFlags};
 use crate::kernel::netns::NetnsRef;
 use crate::source::manifest::ManifestInput;
@@ -34,8 +36,31 @@ pub(super) struct InputArgs {
 }
 
 impl InputArgs {
-    /// What the manifest reader wants to know.
-    pub(super) fn manifest_input(&self) -> ManifestInput {
+    /// Reads the manifests, allocates what they leave open, and tells the user what there is to
+    /// know about them. Mistakes in them are bad input; a state directory in trouble is not.
+    pub(super) fn load(
+        &self,
+        config: &ProxyConfig,
+        access: StateAccess,
+    ) -> Result<Cluster, Failure> {
+        let loaded = Cluster::load(&self.manifest_input(), config, &self.state_dir, access);
+        let (notes, mistakes) = match &loaded {
+            Ok(cluster) => (&cluster.notes, 0),
+            Err(LoadError::Manifests(error)) => (&error.notes, error.errors.len() + error.omitted),
+            Err(LoadError::Allocation { errors, notes }) => (notes, errors.len()),
+            Err(LoadError::State(_)) => (&Vec::new(), 0),
+        };
+        report::notes(notes)?;
+        loaded.map_err(|error| match error {
+            LoadError::State(error) => error.into(),
+            _ => Failure::bad_input(anyhow!(
+                "{error}\n{mistakes} mistake{} in the manifests; nothing was changed",
+                if mistakes == 1 { "" } else { "s" }
+            )),
+        })
+    }
+
+    fn manifest_input(&self) -> ManifestInput {
         ManifestInput {
             paths: self.filename.clone(),
             recursive: self.recursive,

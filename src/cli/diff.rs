@@ -4,10 +4,10 @@ use std::io::Write;
 
 use clap::ValueEnum;
 
-use super::args::{self, InputArgs, NetnsArgs};
+use super::args::{InputArgs, NetnsArgs};
 use super::session::{self, Session};
 use super::{Exit, Failure, report};
-use crate::agent::cluster::{Cluster, StateAccess};
+use crate::agent::cluster::StateAccess;
 use crate::config::ProxyFlags;
 use crate::plan::json;
 
@@ -45,32 +45,22 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn diff(args: &Args) -> Result<Exit, Failure> {
-    let config = args::proxy_config(&args.rules)?;
-    let socket = session::privileged_socket()?;
-    let access = StateAccess::ReadOnly;
-    let cluster = Cluster::load(
-        &args.input.manifest_input(),
-        &config,
-        &args.input.state_dir,
-        access,
-    )?;
-    report::notes(&cluster.notes)?;
-    let mut session = Session::open(socket, &cluster, &config)?;
-    let comparison = session.compare(&cluster.snapshot)?;
+    let mut session = Session::open(&args.input, &args.rules, StateAccess::ReadOnly)?;
+    let comparison = session.compare()?;
     let missing = session.missing_prerequisites()?;
     if comparison.is_equal() && missing.is_empty() {
         return Ok(Exit::Done);
     }
-    let changes = session.changes(&cluster.snapshot, &comparison)?;
+    let changes = session.changes(&comparison)?;
     let mut out = anstream::stdout().lock();
     match args.output {
         Format::Text => {
             report::unified(&changes, &mut out)?;
-            missing
-                .iter()
-                .try_for_each(|setting| writeln!(out, "+{setting}"))?;
+            for setting in &missing {
+                writeln!(out, "+{setting}")?;
+            }
         }
-        Format::Name => report::services(&changes, &cluster.snapshot, &mut out)?,
+        Format::Name => session.show_services(&changes, &mut out)?,
         Format::Json => {
             let changes: Vec<_> = changes.iter().map(json::changes).collect();
             serde_json::to_writer_pretty(&mut out, &changes)?;

@@ -65,7 +65,9 @@ pub(super) fn finish(outcome: Result<Exit, Failure>) -> Exit {
     }
     let red: Style = AnsiColor::Red.on_default().bold();
     // Nothing is left to report to if standard error is closed.
-    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {error:#}");
+    for line in format!("{error:#}").lines() {
+        let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {line}");
+    }
     exit
 }
 

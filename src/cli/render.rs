@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 
 use super::args::{self, InputArgs};
-use super::{Exit, Failure, report};
-use crate::agent::cluster::{Cluster, StateAccess};
+use super::{Exit, Failure};
+use crate::agent::cluster::StateAccess;
 use crate::agent::facts::NodeFacts;
 use crate::agent::rulesets::{iptables_options, own_node};
 use crate::config::ProxyFlags;
@@ -60,13 +60,7 @@ pub struct Args {
 /// Prints the rules to standard output.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let config = args::proxy_config(&args.rules)?;
-    let cluster = Cluster::load(
-        &args.input.manifest_input(),
-        &config,
-        &args.input.state_dir,
-        StateAccess::ReadOnly,
-    )?;
-    report::notes(&cluster.notes)?;
+    let cluster = args.input.load(&config, StateAccess::ReadOnly)?;
     let node = own_node(&cluster.snapshot, &config, &[]);
     let mut facts = NodeFacts::assumed(&node.addresses, !args.without_nfacct);
     if let Some(family) = args.family {

@@ -2,16 +2,15 @@
 
 use std::io::{self, Write};
 
-use super::args::NetnsArgs;
+use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure, report};
-use crate::agent::cluster::Cluster;
+use crate::agent::cluster::{Cluster, StateAccess};
 use crate::agent::facts::{FactsError, NodeFacts};
 use crate::agent::program::{Program, Settings};
-use crate::agent::sync::{self, Comparison, Done, SyncError};
-use crate::config::ProxyConfig;
+use crate::agent::sync::{self, Comparison, Done};
+use crate::config::ProxyFlags;
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::kernel::{Socket, netns};
-use crate::model::Snapshot;
 use crate::plan::diff::{Changes, Deviation};
 
 /// Beyond this many steps `apply` shows counts instead of service names.
@@ -33,58 +32,36 @@ pub(super) fn privileged_socket() -> Result<Socket, Failure> {
     Ok(socket)
 }
 
-/// A kernel and what it should hold.
+/// A kernel, and the cluster whose rules it should hold.
 pub(super) struct Session {
     socket: Socket,
     settings: Settings,
+    cluster: Cluster,
 }
 
 impl Session {
-    /// Finds out what rules depend on. Changes nothing.
+    /// Reads the manifests and finds out what else rules depend on. Changes nothing.
     pub(super) fn open(
-        mut socket: Socket,
-        cluster: &Cluster,
-        config: &ProxyConfig,
-    ) -> Result<Self, FactsError> {
+        input: &InputArgs,
+        rules: &ProxyFlags,
+        access: StateAccess,
+    ) -> Result<Self, Failure> {
+        let config = args::proxy_config(rules)?;
+        let mut socket = privileged_socket()?;
+        let cluster = input.load(&config, access)?;
         let facts = NodeFacts::probe(&mut socket)?;
-        let settings = Settings::new(&cluster.snapshot, config, &facts);
-        Ok(Self { socket, settings })
+        let settings = Settings::new(&cluster.snapshot, &config, &facts);
+        Ok(Self {
+            socket,
+            settings,
+            cluster,
+        })
     }
 
     /// Compares the kernel with what it should hold.
-    pub(super) fn compare(&mut self, snapshot: &Snapshot) -> Result<Comparison, ReadError> {
-        let desired = Program::new(snapshot, &self.settings).desired();
-        sync::compare(&mut self.socket, &desired)
-    }
-
-    /// Commits what a comparison found.
-    pub(super) fn commit(
-        &mut self,
-        snapshot: &Snapshot,
-        comparison: Comparison,
-    ) -> Result<Done, SyncError> {
-        let program = Program::new(snapshot, &self.settings);
-        program.commit(&mut self.socket, comparison)
-    }
-
-    /// Every change as text.
-    pub(super) fn changes(
-        &mut self,
-        snapshot: &Snapshot,
-        comparison: &Comparison,
-    ) -> Result<Vec<Changes>, ReadError> {
-        let program = Program::new(snapshot, &self.settings);
-        program.changes(&mut self.socket, &comparison.plans)
-    }
-
-    /// Every deviation as text.
-    pub(super) fn deviations(
-        &mut self,
-        snapshot: &Snapshot,
-        comparison: &Comparison,
-    ) -> Result<Vec<Deviation>, ReadError> {
-        let program = Program::new(snapshot, &self.settings);
-        program.deviations(&mut self.socket, &comparison.plans)
+    pub(super) fn compare(&mut self) -> Result<Comparison, ReadError> {
+        let program = Program::new(&self.cluster.snapshot, &self.settings);
+        sync::compare(&mut self.socket, &program.desired())
     }
 
     /// Counters and settings that are not as the rules need them.
@@ -92,38 +69,63 @@ impl Session {
         self.settings.prerequisites().missing()
     }
 
-    /// Makes them so and names what was changed.
-    pub(super) fn ensure_prerequisites(&mut self) -> Result<Vec<String>, FactsError> {
-        self.settings.prerequisites().ensure(&mut self.socket)
+    /// Makes the kernel hold what it should. Says what it took, and which settings were changed.
+    ///
+    /// Allocations are written down first: an address in the kernel is then never one that a later
+    /// run gives to somebody else. Counters and settings come next: a rule needs the counter it
+    /// names.
+    pub(super) fn commit(
+        &mut self,
+        comparison: Comparison,
+    ) -> Result<(Done, Vec<String>), Failure> {
+        self.cluster.keep_allocations()?;
+        let changed = self.settings.prerequisites().ensure(&mut self.socket)?;
+        let program = Program::new(&self.cluster.snapshot, &self.settings);
+        Ok((program.commit(&mut self.socket, comparison)?, changed))
     }
 
-    /// Prints the services that change and the counts of each family to standard output.
+    /// Every change as text.
+    pub(super) fn changes(&mut self, comparison: &Comparison) -> Result<Vec<Changes>, ReadError> {
+        let program = Program::new(&self.cluster.snapshot, &self.settings);
+        program.changes(&mut self.socket, &comparison.plans)
+    }
+
+    /// Every deviation as text.
+    pub(super) fn deviations(
+        &mut self,
+        comparison: &Comparison,
+    ) -> Result<Vec<Deviation>, ReadError> {
+        let program = Program::new(&self.cluster.snapshot, &self.settings);
+        program.deviations(&mut self.socket, &comparison.plans)
+    }
+
+    /// Prints the services that change, one a line.
+    pub(super) fn show_services(&self, changes: &[Changes], out: &mut dyn Write) -> io::Result<()> {
+        report::services(changes, &self.cluster.snapshot, out)
+    }
+
+    /// Prints what is going to change: services, counts of each family, settings.
     pub(super) fn show(
         &mut self,
-        snapshot: &Snapshot,
         comparison: &Comparison,
         missing: &[String],
+        out: &mut dyn Write,
     ) -> Result<(), Failure> {
         let steps: usize = comparison
             .plans
             .iter()
             .map(|plan| plan.counts().steps)
             .sum();
-        let mut out = anstream::stdout().lock();
         if steps <= SHOWN_STEPS {
-            report::services(&self.changes(snapshot, comparison)?, snapshot, &mut out)?;
+            let changes = self.changes(comparison)?;
+            self.show_services(&changes, out)?;
         }
         for plan in comparison.plans.iter().filter(|plan| !plan.is_empty()) {
             writeln!(out, "{}: {}", plan.family(), plan.counts())?;
         }
-        settings(missing, &mut out)?;
+        for setting in missing {
+            writeln!(out, "{setting}")?;
+        }
         Ok(())
     }
-}
-
-/// Prints settings that change, one a line.
-pub(super) fn settings(missing: &[String], out: &mut dyn Write) -> io::Result<()> {
-    missing
-        .iter()
-        .try_for_each(|setting| writeln!(out, "{setting}"))
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use super::args::{self, InputArgs, NetnsArgs};
+use super::args::{InputArgs, NetnsArgs};
 use super::session::{self, Session};
-use super::{Exit, Failure, report};
-use crate::agent::cluster::{Cluster, StateAccess};
+use super::{Exit, Failure};
+use crate::agent::cluster::StateAccess;
 use crate::config::ProxyFlags;
 use crate::plan::diff::PresentState;
 
@@ -28,20 +28,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn verify(args: &Args) -> Result<Exit, Failure> {
-    let config = args::proxy_config(&args.rules)?;
-    let socket = session::privileged_socket()?;
-    let access = StateAccess::ReadOnly;
-    let cluster = Cluster::load(
-        &args.input.manifest_input(),
-        &config,
-        &args.input.state_dir,
-        access,
-    )?;
-    report::notes(&cluster.notes)?;
-    let mut session = Session::open(socket, &cluster, &config)?;
-    let comparison = session.compare(&cluster.snapshot)?;
+    let mut session = Session::open(&args.input, &args.rules, StateAccess::ReadOnly)?;
+    let comparison = session.compare()?;
     let missing = session.missing_prerequisites()?;
-    let deviations = session.deviations(&cluster.snapshot, &comparison)?;
+    let deviations = session.deviations(&comparison)?;
     let mut out = std::io::stdout().lock();
     for deviation in &deviations {
         writeln!(out, "{deviation}")?;

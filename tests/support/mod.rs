@@ -10,6 +10,11 @@
 //!
 //! It must not know what the rules should be: tests say what clients must see.
 #![allow(
+    clippy::needless_pass_by_value,
+    clippy::wrong_self_convention,
+    reason = "builders of manifests take what json! makes, and are chained"
+)]
+#![allow(
     dead_code,
     unused_imports,
     clippy::unwrap_used,

@@ -11,8 +11,8 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::args::InputArgs;
-use super::{Exit, Failure, args, report, table};
-use crate::agent::cluster::{Cluster, StateAccess};
+use super::{Exit, Failure, args, table};
+use crate::agent::cluster::StateAccess;
 use crate::config::ProxyFlags;
 
 /// What to show.
@@ -91,13 +91,7 @@ struct Listing {
 /// Prints the listing to standard output.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let config = args::proxy_config(&args.rules)?;
-    let cluster = Cluster::load(
-        &args.input.manifest_input(),
-        &config,
-        &args.input.state_dir,
-        StateAccess::ReadOnly,
-    )?;
-    report::notes(&cluster.notes)?;
+    let cluster = args.input.load(&config, StateAccess::ReadOnly)?;
     let mut listing = match args.resource {
         Resource::Services => services::listing(&cluster.snapshot),
         Resource::Endpoints => endpoints::listing(&cluster.snapshot),
