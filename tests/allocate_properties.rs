@@ -72,7 +72,6 @@ prop_compose! {
     ) -> Service {
         let has_ip = !headless && service_type != ServiceType::ExternalName;
         Service {
-            name: NamespacedName::new("default", format!("s{number:02}")),
             service_type,
             cluster_ips: fixed
                 .filter(|_| has_ip)
@@ -80,23 +79,12 @@ prop_compose! {
                 .into_iter()
                 .collect(),
             headless: headless && service_type == ServiceType::ClusterIp,
-            ip_families: Vec::new(),
             ip_family_policy: policy.filter(|_| service_type != ServiceType::ExternalName),
             ports,
             selector: selects.then(|| ("app".into(), "web".into())).into_iter().collect(),
-            external_name: None,
-            external_ips: Vec::new(),
-            ingress: Vec::new(),
-            source_ranges: Vec::new(),
-            affinity_seconds: None,
-            internal_traffic_policy: TrafficPolicy::Cluster,
             external_traffic_policy: if local { TrafficPolicy::Local } else { TrafficPolicy::Cluster },
-            health_check_node_port: None,
             allocate_node_ports,
-            traffic_distribution: None,
-            publish_not_ready_addresses: false,
-            other_proxy: false,
-            creation_timestamp: None,
+            ..Service::new(NamespacedName::new("default", format!("s{number:02}")))
         }
     }
 }

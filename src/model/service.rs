@@ -160,6 +160,35 @@ pub struct Service {
 }
 
 impl Service {
+    /// A Service as the API's defaults make it: of type `ClusterIP`, without address, port,
+    /// selector or restriction.
+    #[must_use]
+    pub fn new(name: NamespacedName) -> Self {
+        Self {
+            name,
+            service_type: ServiceType::ClusterIp,
+            cluster_ips: Vec::new(),
+            headless: false,
+            ip_families: Vec::new(),
+            ip_family_policy: None,
+            ports: Vec::new(),
+            selector: BTreeMap::new(),
+            external_name: None,
+            external_ips: Vec::new(),
+            ingress: Vec::new(),
+            source_ranges: Vec::new(),
+            affinity_seconds: None,
+            internal_traffic_policy: TrafficPolicy::Cluster,
+            external_traffic_policy: TrafficPolicy::Cluster,
+            health_check_node_port: None,
+            allocate_node_ports: true,
+            traffic_distribution: None,
+            publish_not_ready_addresses: false,
+            other_proxy: false,
+            creation_timestamp: None,
+        }
+    }
+
     /// The cluster IP of a family, if the Service has one.
     ///
     /// Position decides, as in the API: `ip_families[i]` names the family of `cluster_ips[i]`.

@@ -1,7 +1,5 @@
 //! Which service ports get rules in a family, and what is left of a Service's fields there.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::model::{LoadBalancerIngress, NamespacedName, Protocol, ServicePort, TargetPort};
 
@@ -34,27 +32,11 @@ fn port(name: &str, protocol: Protocol, number: u16) -> ServicePort {
 /// A dual-stack Service with one port and nothing but cluster IPs.
 fn service(service_type: ServiceType) -> Service {
     Service {
-        name: NamespacedName::new("ns1", "svc1"),
         service_type,
         cluster_ips: ips(&["172.30.0.41", "fd00:10:96::41"]),
-        headless: false,
         ip_families: vec![IpFamily::V4, IpFamily::V6],
-        ip_family_policy: None,
         ports: vec![port("p80", Protocol::Tcp, 80)],
-        selector: BTreeMap::new(),
-        external_name: None,
-        external_ips: Vec::new(),
-        ingress: Vec::new(),
-        source_ranges: Vec::new(),
-        affinity_seconds: None,
-        internal_traffic_policy: TrafficPolicy::Cluster,
-        external_traffic_policy: TrafficPolicy::Cluster,
-        health_check_node_port: None,
-        allocate_node_ports: true,
-        traffic_distribution: None,
-        publish_not_ready_addresses: false,
-        other_proxy: false,
-        creation_timestamp: None,
+        ..Service::new(NamespacedName::new("ns1", "svc1"))
     }
 }
 

@@ -3,7 +3,6 @@
 //! The addresses are those of kube-proxy's own tests: node 192.168.0.2, pods in 10.0.0.0/8,
 //! cluster IPs in 172.30.0.0/16, and their IPv6 counterparts.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use portolan::model::{
@@ -50,27 +49,8 @@ pub(crate) struct Described {
 pub(crate) fn describe(name: &str, cluster_ip: &str) -> Described {
     let (namespace, name) = name.split_once('/').unwrap();
     let service = Service {
-        name: NamespacedName::new(namespace, name),
-        service_type: ServiceType::ClusterIp,
         cluster_ips: vec![cluster_ip.parse().unwrap()],
-        headless: false,
-        ip_families: Vec::new(),
-        ip_family_policy: None,
-        ports: Vec::new(),
-        selector: BTreeMap::new(),
-        external_name: None,
-        external_ips: Vec::new(),
-        ingress: Vec::new(),
-        source_ranges: Vec::new(),
-        affinity_seconds: None,
-        internal_traffic_policy: TrafficPolicy::Cluster,
-        external_traffic_policy: TrafficPolicy::Cluster,
-        health_check_node_port: None,
-        allocate_node_ports: true,
-        traffic_distribution: None,
-        publish_not_ready_addresses: false,
-        other_proxy: false,
-        creation_timestamp: None,
+        ..Service::new(NamespacedName::new(namespace, name))
     };
     Described {
         service,

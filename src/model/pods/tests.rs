@@ -1,14 +1,8 @@
 use super::*;
-use crate::model::{ServiceType, TrafficPolicy};
 
 fn service(target_port: TargetPort) -> Service {
     Service {
-        name: NamespacedName::new("default", "web"),
-        service_type: ServiceType::ClusterIp,
-        cluster_ips: Vec::new(),
-        headless: false,
         ip_families: vec![IpFamily::V4],
-        ip_family_policy: None,
         ports: vec![ServicePort {
             name: "http".into(),
             protocol: Protocol::Tcp,
@@ -17,19 +11,7 @@ fn service(target_port: TargetPort) -> Service {
             node_port: None,
         }],
         selector: labels("webui"),
-        external_name: None,
-        external_ips: Vec::new(),
-        ingress: Vec::new(),
-        source_ranges: Vec::new(),
-        affinity_seconds: None,
-        internal_traffic_policy: TrafficPolicy::Cluster,
-        external_traffic_policy: TrafficPolicy::Cluster,
-        health_check_node_port: None,
-        allocate_node_ports: true,
-        traffic_distribution: None,
-        publish_not_ready_addresses: false,
-        other_proxy: false,
-        creation_timestamp: None,
+        ..Service::new(NamespacedName::new("default", "web"))
     }
 }
 

@@ -98,27 +98,9 @@ impl Cluster {
 /// A Service with one port, 80/TCP, and a selector.
 fn service(name: &str) -> Service {
     Service {
-        name: NamespacedName::new("default", name),
-        service_type: ServiceType::ClusterIp,
-        cluster_ips: Vec::new(),
-        headless: false,
-        ip_families: Vec::new(),
-        ip_family_policy: None,
         ports: vec![port("", 80)],
         selector: [("app".into(), name.into())].into(),
-        external_name: None,
-        external_ips: Vec::new(),
-        ingress: Vec::new(),
-        source_ranges: Vec::new(),
-        affinity_seconds: None,
-        internal_traffic_policy: TrafficPolicy::Cluster,
-        external_traffic_policy: TrafficPolicy::Cluster,
-        health_check_node_port: None,
-        allocate_node_ports: true,
-        traffic_distribution: None,
-        publish_not_ready_addresses: false,
-        other_proxy: false,
-        creation_timestamp: None,
+        ..Service::new(NamespacedName::new("default", name))
     }
 }
 
