@@ -18,6 +18,8 @@ mod bed;
 mod cluster_ip;
 #[path = "traffic/endpoints.rs"]
 mod endpoints;
+#[path = "traffic/examples.rs"]
+mod examples;
 #[path = "traffic/hairpin.rs"]
 mod hairpin;
 #[path = "traffic/ipv6.rs"]
