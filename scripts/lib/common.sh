@@ -46,7 +46,7 @@ need_library() {
 
 # What it takes to build.
 need_to_build() {
-    need cc gcc
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
     need pkg-config pkg-config
     need_library libmnl libmnl-dev
     need_library libnftnl libnftnl-dev

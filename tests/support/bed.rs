@@ -9,9 +9,14 @@
 //!     eth0 192.168.10.100                            eth0 192.168.10.150
 //!       └───────────────── [br0] 192.168.10.1 ──────────┘
 //!                     outside (also 192.168.10.2)
+//!                           │ 192.168.10.254
+//!                        uplink
 //! ```
 //!
 //! IPv6 beside it: `fd00:10:244:65::1`, `fd00:192:168:10::100`, and so on.
+//!
+//! The uplink is the rest of the world: it answers at port 80 of every address. A connection that
+//! no rule cares for ends there, which tells it from one that a rule drops.
 
 use tempfile::TempDir;
 
@@ -39,6 +44,8 @@ pub(crate) struct Testbed {
     pub(crate) node: Host,
     /// n1, which has no rules of its own.
     pub(crate) other_node: Host,
+    /// The rest of the world.
+    pub(crate) uplink: Host,
     /// The client at 192.168.10.1, which has 192.168.10.2 as well.
     pub(crate) outside: Host,
     pub(crate) pods: Vec<Host>,
@@ -63,11 +70,13 @@ impl Testbed {
             .namespace
             .set_sysctl("ipv6/conf/all/forwarding", "0");
         outside.namespace.ip(&switch());
+        let uplink = add_uplink(&outside.namespace);
         let (node, pods) = add_node(&outside.namespace, &N0, pods);
         let (other_node, far_pods) = add_node(&outside.namespace, &N1, far_pods);
         let mut bed = Self {
             node,
             other_node,
+            uplink,
             outside,
             pods,
             far_pods,
@@ -102,6 +111,11 @@ impl Testbed {
             .map(|(pod, protocol)| Server::start(&pod.namespace, &pod.name, protocol, POD_PORT))
             .collect();
         self.servers.extend(servers);
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let namespace = &self.uplink.namespace;
+            self.servers
+                .push(Server::start(namespace, "uplink", protocol, 80));
+        }
     }
 
     /// Links report their carrier a moment after they are made. A connection that is answered is
@@ -164,6 +178,40 @@ fn switch() -> Vec<String> {
     lines
 }
 
+/// Makes the uplink: every address is its own, but for those that the nodes have.
+fn add_uplink(switch: &Namespace) -> Host {
+    let uplink = Host::new("uplink", "192.168.10.254", "fd00:192:168:10::fe");
+    let path = uplink.namespace.path();
+    switch.ip(&[
+        format!(
+            "link add uplink type veth peer name eth0 netns {}",
+            path.display()
+        ),
+        "link set uplink master br0 up".to_owned(),
+    ]);
+    let mut lines = vec![
+        "link set lo up".to_owned(),
+        "address add 192.168.10.254/24 dev eth0".to_owned(),
+        "address add fd00:192:168:10::fe/64 dev eth0 nodad".to_owned(),
+        "link set eth0 up".to_owned(),
+        "route add local 0.0.0.0/0 dev lo table main".to_owned(),
+        "route add local ::/0 dev lo table main".to_owned(),
+    ];
+    // Replies go back through n0, the way that the packets came.
+    for net in ["10.233.65.0/24", "192.168.10.1", "192.168.10.2"] {
+        lines.push(format!("route add {net} via 192.168.10.100"));
+    }
+    for net in [
+        "fd00:10:244:65::/64",
+        "fd00:192:168:10::1",
+        "fd00:192:168:10::2",
+    ] {
+        lines.push(format!("route add {net} via fd00:192:168:10::100"));
+    }
+    uplink.namespace.ip(&lines);
+    uplink
+}
+
 /// Makes a node on the switch, and its pods.
 fn add_node(switch: &Namespace, plan: &Plan, pods: u8) -> (Host, Vec<Host>) {
     let Plan { name, host, .. } = plan;
@@ -214,8 +262,8 @@ fn node_lines(plan: &Plan, node: &Host, pods: &[Host]) -> Vec<String> {
         format!("address add {}/24 dev eth0", node.v4),
         format!("address add {}/64 dev eth0 nodad", node.v6),
         "link set eth0 up".to_owned(),
-        "route add default via 192.168.10.1".to_owned(),
-        "route add default via fd00:192:168:10::1".to_owned(),
+        "route add default via 192.168.10.254".to_owned(),
+        "route add default via fd00:192:168:10::fe".to_owned(),
         format!("route add 10.233.{other_subnet}.0/24 via 192.168.10.{other_host}"),
         format!("route add fd00:10:244:{other_subnet}::/64 via fd00:192:168:10::{other_host}"),
         "link add cbr0 type bridge mcast_snooping 0".to_owned(),

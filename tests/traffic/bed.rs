@@ -107,3 +107,23 @@ fn a_conversation_is_echoed_by_one_server() {
     assert_eq!(talk.say("hello").unwrap(), "pod-1");
     assert_eq!(talk.say("again").unwrap(), "pod-1");
 }
+
+#[test]
+fn what_no_rule_cares_for_ends_at_the_uplink() {
+    let bed = Testbed::with_pods_and_far_pods(1, 1);
+    for client in [bed.pod(1), &bed.node, &bed.outside] {
+        for target in ["203.0.113.77:80", "[fd00:203:0:113::77]:80"] {
+            assert_eq!(
+                client.dial(target).answer().server,
+                "uplink",
+                "{}",
+                client.name
+            );
+        }
+    }
+    let second = bed
+        .outside
+        .dial("[fd00:203:0:113::77]:80")
+        .from("fd00:192:168:10::2");
+    assert_eq!(second.answer().server, "uplink");
+}

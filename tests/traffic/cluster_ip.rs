@@ -1,7 +1,8 @@
 //! A Service's cluster IP: who reaches it, which pods answer, whose address they see.
 
 use crate::support::bed::POD_PORT;
-use crate::support::{Outcome, Service, Testbed};
+use crate::support::server::Server;
+use crate::support::{Protocol, Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
 
@@ -70,14 +71,16 @@ fn with_masquerade_all_pods_are_masqueraded_too() {
 }
 
 #[test]
-fn other_ports_of_the_address_lead_nowhere() {
+fn other_ports_of_the_address_are_left_alone() {
     let bed = Testbed::with_pods(2);
-    bed.apply(&[web(&bed.pods[..1])]);
-    assert_eq!(
-        bed.pod(2).dial("10.233.10.10:81").impatiently().once(),
-        Outcome::TimedOut
-    );
-    bed.pod(2).dial(VIP).answer();
+    bed.apply(&[Service::new("web", "10.233.10.10")
+        .port(Protocol::Tcp, 81)
+        .to(&bed.pods[..1])]);
+    // Port 80 has no endpoints, port 82 does not exist; the uplink has every address.
+    assert_eq!(bed.pod(2).dial("10.233.10.10:81").answer().server, "pod-1");
+    assert_eq!(bed.pod(2).dial("10.233.10.12:80").answer().server, "uplink");
+    let _uplink = Server::start(&bed.uplink.namespace, "uplink", Protocol::Tcp, 82);
+    assert_eq!(bed.pod(2).dial("10.233.10.10:82").answer().server, "uplink");
 }
 
 #[test]

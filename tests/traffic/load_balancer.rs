@@ -96,9 +96,13 @@ fn an_address_in_proxy_mode_is_left_alone() {
     let bed = Testbed::with_pods(2);
     let ingress = json!({"ip": "203.0.113.10", "ipMode": "Proxy"});
     bed.apply(&[service(&bed.pods[..1]).load_balancer_with(ingress)]);
-    assert!(dropped(bed.pod(2)));
-    assert!(dropped(&bed.outside));
-    bed.outside.dial(&bed.node.at(32000)).answer();
+    for client in [bed.pod(2), &bed.node, &bed.outside] {
+        assert_eq!(client.dial(VIP).answer().server, "uplink");
+    }
+    bed.outside
+        .dial(&bed.node.at(32000))
+        .times(5)
+        .assert_only(&["pod-1"]);
 }
 
 #[test]

@@ -153,3 +153,17 @@ fn servers_of_the_node_keep_their_ports() {
             .assert_only(&["node"]);
     }
 }
+
+#[test]
+fn a_node_that_forwards_nothing_else_forwards_for_services() {
+    let bed = bed(&[]);
+    bed.node
+        .namespace
+        .run("iptables", &["-P", "FORWARD", "DROP"]);
+    bed.outside
+        .dial(&bed.node.at(30080))
+        .times(20)
+        .assert_only(&ALL);
+    let direct = bed.outside.dial("203.0.113.5:81").impatiently();
+    assert_eq!(direct.once(), Outcome::TimedOut);
+}

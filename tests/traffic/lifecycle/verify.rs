@@ -135,7 +135,7 @@ fn a_rule_that_iptables_cannot_show() {
 #[test]
 fn a_setting_that_the_rules_need() {
     is_named_and_repaired(
-        |_| "sysctl -q -w net.ipv4.conf.all.route_localnet=0".to_owned(),
+        |_| "echo 0 >/proc/sys/net/ipv4/conf/all/route_localnet".to_owned(),
         &["route_localnet"],
     );
 }
