@@ -34,5 +34,5 @@ mod wire;
 pub use batch::{Batch, Committed, FinishedBatch};
 pub use boundary::{NftBatch, NftKernel, read_consistently};
 pub use error::{CommitError, EncodeError, EncodeReason, ReadError, Refusal};
-pub use read::{dump_chains, dump_rules, dump_tables, generation};
+pub use read::{dump_chains, dump_family_chains, dump_rules, dump_tables, generation};
 pub use view::{BaseView, ChainView, RuleView, TableView};

@@ -64,7 +64,27 @@ pub fn dump_tables(
     })
 }
 
+/// Visits the chains of all tables of a family.
+///
+/// # Errors
+/// See [`ReadError`]; what was visited before an error must be thrown away.
+pub fn dump_family_chains(
+    socket: &mut Socket,
+    family: IpFamily,
+    visit: &mut dyn FnMut(ChainView<'_>),
+) -> Result<(), ReadError> {
+    let what = Asked("chains");
+    let request = |seq| dump_request(msg::GETCHAIN, family, seq);
+    dump(socket, what, request, msg::NEWCHAIN, &mut |message| {
+        visit(chain_view(message, family, what)?);
+        Ok(())
+    })
+}
+
 /// Visits the chains of a table; none if there is no such table.
+///
+/// The kernel filters chains by family only: who wants those of several tables asks for the
+/// family once.
 ///
 /// # Errors
 /// See [`ReadError`]; what was visited before an error must be thrown away.
@@ -73,15 +93,10 @@ pub fn dump_chains(
     table: &TableRef,
     visit: &mut dyn FnMut(ChainView<'_>),
 ) -> Result<(), ReadError> {
-    let what = Asked("chains");
-    // The kernel filters chains by family only.
-    let request = |seq| dump_request(msg::GETCHAIN, table.family, seq);
-    dump(socket, what, request, msg::NEWCHAIN, &mut |message| {
-        let chain = chain_view(message, table.family, what)?;
+    dump_family_chains(socket, table.family, &mut |chain| {
         if chain.table == &*table.name {
             visit(chain);
         }
-        Ok(())
     })
 }
 

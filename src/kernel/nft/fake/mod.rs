@@ -258,6 +258,23 @@ impl NftKernel for FakeKernel {
         self.check_interruption()
     }
 
+    fn dump_family_chains(
+        &mut self,
+        family: IpFamily,
+        visit: &mut dyn FnMut(ChainView<'_>),
+    ) -> Result<(), ReadError> {
+        for (key, table) in self
+            .ruleset
+            .tables()
+            .filter(|(key, _)| key.family == family)
+        {
+            for chain in table.chains() {
+                visit(chain_view(key, chain, table.uses(&chain.name)));
+            }
+        }
+        self.check_interruption()
+    }
+
     fn dump_chains(
         &mut self,
         table: &TableRef,
