@@ -1,4 +1,5 @@
-//! The steps of a change: one [`Op`] is one netlink message of an nf_tables transaction.
+//! The steps of a change: one [`Op`] is one netlink message of an nf_tables
+//! transaction, or several where elements do not fit one.
 //!
 //! Verbs are nft's own: add, insert, delete, flush.
 
@@ -166,6 +167,12 @@ impl Op {
                     table(&chain.table),
                     chain.name
                 )
+            }
+            Self::AddSet { set, .. } | Self::DeleteSet(set) => {
+                format!("set {} {}", table(&set.table), set.name)
+            }
+            Self::AddElements { set, .. } | Self::DeleteElements { set, .. } => {
+                format!("elements of set {} {}", table(&set.table), set.name)
             }
         }
     }

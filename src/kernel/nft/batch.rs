@@ -248,7 +248,11 @@ impl Batch {
             | Op::AddChain { .. }
             | Op::DeleteChain(_)
             | Op::AddRule { .. }
-            | Op::DeleteRule { .. } => Ok(true),
+            | Op::DeleteRule { .. }
+            | Op::AddSet { .. }
+            | Op::DeleteSet(_)
+            | Op::AddElements { .. }
+            | Op::DeleteElements { .. } => Ok(true),
         }
     }
 

@@ -85,6 +85,12 @@ fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
                 Object::Rule(object),
             )
         }
+        Op::AddSet { .. }
+        | Op::DeleteSet(_)
+        | Op::AddElements { .. }
+        | Op::DeleteElements { .. } => {
+            return Err(EncodeReason::Library);
+        }
     })
 }
 

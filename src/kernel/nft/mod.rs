@@ -24,6 +24,7 @@ mod commit;
 mod decode;
 mod encode;
 mod encode_expr;
+mod encode_native;
 mod error;
 pub mod fake;
 mod object;

@@ -155,6 +155,8 @@ fn refusal(index: usize, op: &Op, errno: Errno) -> Refusal {
         Op::AddRule { place, .. } => (place_verb(*place), op.object()),
         Op::DeleteTable(_) | Op::DeleteChain(_) | Op::DeleteRule { .. } => ("delete", op.object()),
         Op::FlushChain(_) => ("flush", op.object()),
+        Op::AddSet { .. } | Op::AddElements { .. } => ("add", op.object()),
+        Op::DeleteSet(_) | Op::DeleteElements { .. } => ("delete", op.object()),
     };
     Refusal {
         op: Some(index),

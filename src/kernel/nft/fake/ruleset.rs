@@ -119,6 +119,10 @@ impl Ruleset {
                 chain.rules.remove(index);
                 Ok(Effect::Changed)
             }
+            Op::AddSet { .. }
+            | Op::DeleteSet(_)
+            | Op::AddElements { .. }
+            | Op::DeleteElements { .. } => Err(Errno::EOPNOTSUPP),
             Op::AddRule { chain, place, rule } => {
                 let table = self.table_of(chain)?;
                 let handle = table.add_rule(&chain.name, *place, rule)?;
