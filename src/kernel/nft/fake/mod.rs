@@ -6,6 +6,7 @@
 //! kernel. Not modelled: whether an xtables match or target accepts its data.
 
 mod ruleset;
+mod sets;
 
 use std::collections::VecDeque;
 
@@ -14,10 +15,11 @@ use nix::errno::Errno;
 use super::batch::{Batch, Committed};
 use super::boundary::{NftBatch, NftKernel};
 use super::error::{CommitError, EncodeError, ReadError, Refusal};
-use super::view::{BaseView, ChainView, RuleView, TableView};
+use super::view::{BaseView, ChainView, ElementView, RuleView, SetView, TableView};
 use crate::model::IpFamily;
-use crate::plan::op::{Op, TableRef};
+use crate::plan::op::{Element, Op, SetRef, TableRef};
 use ruleset::{Chain, Check, Effect, Ruleset};
+use sets::Set;
 
 /// An nf_tables without a kernel.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +140,10 @@ impl FakeKernel {
         (next, attempt)
     }
 
+    fn set(&self, set: &SetRef) -> Option<&Set> {
+        self.ruleset.table(&set.table)?.set(&set.name)
+    }
+
     fn check_interruption(&mut self) -> Result<(), ReadError> {
         match self.interruptions.checked_sub(1) {
             None => Ok(()),
@@ -253,7 +259,8 @@ impl NftKernel for FakeKernel {
                     family,
                     name: &key.name,
                     handle: table.handle,
-                    uses: u32::try_from(table.chains().len()).unwrap_or(u32::MAX),
+                    uses: u32::try_from(table.chains().len() + table.sets().len())
+                        .unwrap_or(u32::MAX),
                 });
             }
         }
@@ -301,6 +308,70 @@ impl NftKernel for FakeKernel {
             }
         }
         self.check_interruption()
+    }
+
+    fn dump_sets(
+        &mut self,
+        table: &TableRef,
+        visit: &mut dyn FnMut(SetView<'_>),
+    ) -> Result<(), ReadError> {
+        if let Some(found) = self.ruleset.table(table) {
+            for (name, set) in found.sets() {
+                visit(set_view(table, name, set));
+            }
+        }
+        self.check_interruption()
+    }
+
+    fn dump_elements(
+        &mut self,
+        set: &SetRef,
+        visit: &mut dyn FnMut(ElementView<'_>),
+    ) -> Result<(), ReadError> {
+        if let Some(found) = self.set(set) {
+            found.elements().map(element_view).for_each(visit);
+        }
+        self.check_interruption()
+    }
+
+    fn get_elements(
+        &mut self,
+        set: &SetRef,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<ElementView<'_>>),
+    ) -> Result<(), ReadError> {
+        let found = self.set(set);
+        for (index, key) in keys.iter().enumerate() {
+            let element = found.and_then(|set| set.get(key));
+            visit(index, element.map(element_view));
+        }
+        self.check_interruption()
+    }
+}
+
+fn element_view(element: &Element) -> ElementView<'_> {
+    ElementView {
+        key: &element.key,
+        data: element.data.as_deref(),
+        interval_end: element.interval_end,
+        comment: element.comment.as_deref(),
+        ..ElementView::default()
+    }
+}
+
+fn set_view<'a>(table: &'a TableRef, name: &'a str, set: &'a Set) -> SetView<'a> {
+    SetView {
+        family: table.family,
+        table: &table.name,
+        name,
+        handle: set.handle,
+        flags: set.spec.flags,
+        key_type: set.spec.key_type,
+        key_len: set.spec.key_len,
+        data: set.spec.data,
+        size: set.spec.size,
+        userdata: &set.spec.userdata,
+        count: u32::try_from(set.elements().len()).ok(),
     }
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
+use super::sets::{Set, users};
 use crate::plan::expr::{Expr, RuleBody, Verdict};
-use crate::plan::op::{ChainRef, Hook, Op, Place, TableRef};
+use crate::plan::op::{ChainRef, Hook, Op, Place, SetSpec, TableRef};
 
 /// `NFT_JUMP_STACK_SIZE`: a packet may be in the middle of so many chains at once.
 const JUMP_DEPTH: usize = 16;
 
-type Result<T> = std::result::Result<T, Errno>;
+pub(super) type Result<T> = std::result::Result<T, Errno>;
 
 /// All tables of a namespace.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +31,7 @@ pub(super) struct Table {
     /// Its handle.
     pub(super) handle: u64,
     chains: BTreeMap<Arc<str>, Chain>,
+    sets: BTreeMap<Arc<str>, Set>,
     last_handle: u64,
 }
 
@@ -119,10 +121,23 @@ impl Ruleset {
                 chain.rules.remove(index);
                 Ok(Effect::Changed)
             }
-            Op::AddSet { .. }
-            | Op::DeleteSet(_)
-            | Op::AddElements { .. }
-            | Op::DeleteElements { .. } => Err(Errno::EOPNOTSUPP),
+            Op::AddSet { set, spec } => self.table_with(&set.table)?.add_set(&set.name, spec),
+            Op::DeleteSet(set) => self.table_with(&set.table)?.delete_set(&set.name),
+            // They are no message to the kernel.
+            Op::AddElements { elements, .. } | Op::DeleteElements { elements, .. }
+                if elements.is_empty() =>
+            {
+                Ok(Effect::Nothing)
+            }
+            Op::AddElements { set, elements } => {
+                let table = self.table_with(&set.table)?;
+                let used = table.set_in_use(&set.name);
+                table.set_mut(&set.name)?.add(elements, used)
+            }
+            Op::DeleteElements { set, elements } => {
+                let table = self.table_with(&set.table)?;
+                table.set_mut(&set.name)?.delete(elements)
+            }
             Op::AddRule { chain, place, rule } => {
                 let table = self.table_of(chain)?;
                 let handle = table.add_rule(&chain.name, *place, rule)?;
@@ -173,7 +188,11 @@ impl Ruleset {
     }
 
     fn table_of(&mut self, chain: &ChainRef) -> Result<&mut Table> {
-        self.tables.get_mut(&chain.table).ok_or(Errno::ENOENT)
+        self.table_with(&chain.table)
+    }
+
+    fn table_with(&mut self, table: &TableRef) -> Result<&mut Table> {
+        self.tables.get_mut(table).ok_or(Errno::ENOENT)
     }
 
     fn chain(&mut self, chain: &ChainRef) -> Result<&mut Chain> {
@@ -195,6 +214,52 @@ impl Table {
         let own = self.chains.get(name).map_or(0, |chain| chain.rules.len());
         let pointing = self.targets().filter(|target| *target == name).count();
         u32::try_from(own + pointing).unwrap_or(u32::MAX)
+    }
+
+    /// Its sets, oldest first, as the kernel lists them.
+    pub(super) fn sets(&self) -> Vec<(&Arc<str>, &Set)> {
+        let mut sets: Vec<_> = self.sets.iter().collect();
+        sets.sort_by_key(|(_, set)| set.handle);
+        sets
+    }
+
+    /// One set.
+    pub(super) fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.get(name)
+    }
+
+    fn set_mut(&mut self, name: &str) -> Result<&mut Set> {
+        self.sets.get_mut(name).ok_or(Errno::ENOENT)
+    }
+
+    fn set_in_use(&self, name: &str) -> bool {
+        let rules = self.chains.values().flat_map(|chain| &chain.rules);
+        let mut users = rules.flat_map(|rule| users(&rule.body));
+        users.any(|(set, _)| set == name)
+    }
+
+    fn add_set(&mut self, name: &Arc<str>, spec: &SetSpec) -> Result<Effect> {
+        if let Some(set) = self.sets.get(name) {
+            return if set.fits(spec) {
+                Ok(Effect::Made(set.handle))
+            } else {
+                Err(Errno::EEXIST)
+            };
+        }
+        let handle = self.last_handle + 1;
+        let set = Set::new(handle, spec)?;
+        self.last_handle = handle;
+        self.sets.insert(Arc::clone(name), set);
+        Ok(Effect::Made(handle))
+    }
+
+    fn delete_set(&mut self, name: &str) -> Result<Effect> {
+        self.set_mut(name)?;
+        if self.set_in_use(name) {
+            return Err(Errno::EBUSY);
+        }
+        self.sets.remove(name);
+        Ok(Effect::Changed)
     }
 
     fn targets(&self) -> impl Iterator<Item = &str> {
@@ -259,6 +324,9 @@ impl Table {
             if target.hook.is_some() {
                 return Err(Errno::EOPNOTSUPP);
             }
+        }
+        for (set, expr) in users(body) {
+            self.set(set).ok_or(Errno::ENOENT)?.check_user(expr)?;
         }
         let home = self.chains.get_mut(chain).ok_or(Errno::ENOENT)?;
         let body = body.clone();
