@@ -89,7 +89,8 @@ pub struct SetView<'a> {
     pub size: Option<u32>,
     /// `NFTA_SET_USERDATA`.
     pub userdata: &'a [u8],
-    /// How many elements it has (`NFTA_SET_COUNT`), where the kernel reports it.
+    /// How many elements it has (`NFTA_SET_COUNT`), where the kernel reports it (6.18 does).
+    /// In a set of intervals it is not the number of elements that a dump shows.
     pub count: Option<u32>,
 }
 
