@@ -242,6 +242,15 @@ fn a_whole_table_is_read_and_written_again_the_same() {
 }
 
 #[test]
+fn so_is_one_of_the_other_family() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/kernel_data/nftables-layout-v6.nft"
+    );
+    round_trip(file, V6);
+}
+
+#[test]
 fn steps_of_many_messages_keep_count() {
     in_new_netns(|| {
         let mut socket = socket();

@@ -191,7 +191,9 @@ fn elements(count: u32) -> Vec<Element> {
             key: key.into(),
             data: Some(data.into()),
             interval_end: false,
-            comment: (number % 6 == 0).then(|| "namespace/service:http".into()),
+            comment: number
+                .is_multiple_of(6)
+                .then(|| "namespace/service:http".into()),
         }
     };
     (0..count).map(element).collect()
