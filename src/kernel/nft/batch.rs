@@ -1,6 +1,6 @@
 //! A transaction: steps collected in one buffer, sent at once, applied whole or not at all.
 //!
-//! Owns the frame around the steps (`NFNL_MSG_BATCH_BEGIN` … `END`) and sequence numbers. A
+//! Owns the messages around the steps (`NFNL_MSG_BATCH_BEGIN` … `END`). A
 //! [`Batch`] takes steps until [`Batch::finish`] turns it into a [`FinishedBatch`], which can only
 //! be committed.
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::commit;
 use super::encode::{self, Sequence};
 use super::error::{CommitError, EncodeError};
+use super::frame::Frame;
 use super::object::Scratch;
 use super::wire;
 use crate::kernel::netlink::{RequestWriter, Socket, flags};
@@ -39,115 +40,6 @@ pub struct Batch {
     bytes: Vec<u8>,
     scratch: Scratch,
     frame: Frame,
-}
-
-/// What is known of a batch beside its bytes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Frame {
-    /// Sequence number of the opening message; steps follow, the closing message is last.
-    pub(super) first_seq: u32,
-    /// Steps so far.
-    pub(super) steps: usize,
-    /// Messages of the steps so far.
-    pub(super) messages: usize,
-    /// The steps that are not one message each, in order.
-    pub(super) uneven: Vec<Span>,
-    /// Steps that ask for their handle.
-    pub(super) echoes: usize,
-    /// Bytes of the steps that ask for their handle, which come back.
-    pub(super) echoed_bytes: usize,
-    /// Messages between the opening one and the first step: the anchor.
-    pub(super) anchors: usize,
-    /// The step that carries the request for the new generation without asking for its own handle.
-    pub(super) silent_anchor: Option<usize>,
-    /// Whether the kernel was asked to report the new generation.
-    pub(super) reports: bool,
-    /// The generation the batch is bound to.
-    pub(super) generation: Option<u32>,
-}
-
-/// The messages of one step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    /// Index of the step.
-    step: usize,
-    /// Its first message, counted from the first message of the first step.
-    first: usize,
-    /// How many messages it has.
-    messages: usize,
-}
-
-impl Frame {
-    /// Which message of the batch has a sequence number.
-    pub(super) fn position_of(&self, seq: u32) -> Position {
-        let slot = self.slot_of(seq);
-        let first_op = self.anchors + 1;
-        let end = first_op + self.messages;
-        match slot {
-            0 => Position::Begin,
-            _ if slot < first_op => Position::Anchor,
-            _ if slot < end => Position::Op(self.step_of(slot - first_op)),
-            _ if slot == end => Position::End,
-            _ => Position::Foreign,
-        }
-    }
-
-    /// Number of the message with a sequence number, the opening one being 0; a number beyond the
-    /// end for foreign ones.
-    pub(super) fn slot_of(&self, seq: u32) -> usize {
-        let distance = seq.wrapping_sub(self.first_seq);
-        usize::try_from(distance).unwrap_or(usize::MAX)
-    }
-
-    /// Sequence number of the message to come.
-    fn next_seq(&self) -> u32 {
-        let slot = self.anchors + 1 + self.messages;
-        let distance = u32::try_from(slot).unwrap_or(u32::MAX);
-        self.first_seq.wrapping_add(distance)
-    }
-
-    /// The step a message belongs to, counted from the first message of the first step.
-    fn step_of(&self, message: usize) -> usize {
-        let after = self.uneven.partition_point(|span| span.first <= message);
-        let before = after
-            .checked_sub(1)
-            .and_then(|index| self.uneven.get(index));
-        match before {
-            None => message,
-            Some(span) => match message.checked_sub(span.first + span.messages) {
-                None => span.step,
-                Some(further) => span.step + 1 + further,
-            },
-        }
-    }
-
-    /// Counts a step of so many messages.
-    fn count(&mut self, messages: usize) {
-        if messages != 1 {
-            self.uneven.push(Span {
-                step: self.steps,
-                first: self.messages,
-                messages,
-            });
-        }
-        self.steps += 1;
-        self.messages += messages;
-    }
-}
-
-/// Which message of a batch a reply is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// The opening message.
-    Begin,
-    /// The message that carries the request for the new generation.
-    Anchor,
-    /// A step.
-    Op(usize),
-    /// The closing message.
-    End,
-    /// None of this batch.
-    Foreign,
 }
 
 impl std::fmt::Debug for Batch {

@@ -1,9 +1,10 @@
 //! Which object an error reply is about, recovered from the batch's own bytes, so that steps need
 //! not be kept once they are encoded.
 
-use super::batch::{FinishedBatch, Position};
+use super::batch::FinishedBatch;
 use super::decode_set;
 use super::error::Refusal;
+use super::frame::Position;
 use super::wire::{self, msg};
 use crate::kernel::netlink::{Attr, Attrs, ErrorReply, Message, Messages, flags};
 

@@ -8,9 +8,10 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::batch::{Committed, FinishedBatch, Frame, Position};
+use super::batch::{Committed, FinishedBatch};
 use super::blame;
 use super::error::{CommitError, ReadError, Refusal};
+use super::frame::{Frame, Position};
 use super::read;
 use super::wire::{self, msg};
 use crate::kernel::netlink::{ErrorReply, Message, Messages, Received, Socket, Wait, kind};

@@ -211,3 +211,72 @@ fn overwrite<const N: usize>(out: &mut [u8], at: usize, bytes: [u8; N]) {
         *place = bytes;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::netlink::Messages;
+    use crate::kernel::nft::decode_set;
+    use crate::model::IpFamily;
+    use crate::plan::op::TableRef;
+
+    fn set() -> SetRef {
+        SetRef {
+            table: TableRef {
+                family: IpFamily::V6,
+                name: "t".into(),
+            },
+            name: "s".into(),
+        }
+    }
+
+    fn element(number: u32, comment: &str) -> Element {
+        Element {
+            key: number.to_be_bytes().into(),
+            data: Some(Box::new([1, 2, 3])),
+            interval_end: number % 2 == 1,
+            comment: (!comment.is_empty()).then(|| comment.into()),
+        }
+    }
+
+    #[test]
+    fn long_lists_go_on_in_further_messages() {
+        let all: Vec<_> = (0..5000).map(|number| element(number, "text")).collect();
+        let mut bytes = Vec::new();
+        let messages = elements(Action::Add, &set(), &all, 7, &mut bytes).unwrap();
+        let read: Vec<_> = Messages::new(&bytes).collect();
+        assert_eq!(messages, read.len());
+        assert!(messages > 1);
+        let numbers: Vec<_> = (7..).zip(&read).map(|(seq, m)| (seq, m.seq)).collect();
+        assert!(numbers.iter().all(|(expected, seen)| expected == seen));
+        let seen = read.iter().flat_map(decode_set::elements);
+        let seen: Vec<_> = seen.map(|view| view.to_element()).collect();
+        assert_eq!(seen, all);
+    }
+
+    #[test]
+    fn no_elements_are_no_message() {
+        // A deletion that names none would empty the set.
+        let mut bytes = Vec::new();
+        let messages = elements(Action::Delete, &set(), &[], 7, &mut bytes).unwrap();
+        assert_eq!((messages, bytes.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_comment_has_the_room_the_kernel_gives_it() {
+        let with = |len: usize| {
+            let mut bytes = Vec::new();
+            let one = [element(0, &"x".repeat(len))];
+            elements(Action::Add, &set(), &one, 7, &mut bytes).map(|_| bytes)
+        };
+        let longest = with(COMMENT_MAX).unwrap();
+        let message = Messages::new(&longest).next().unwrap();
+        let view = decode_set::elements(&message).next().unwrap();
+        assert_eq!(view.comment.map(str::len), Some(COMMENT_MAX));
+        let error = with(COMMENT_MAX + 1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a comment of 254 bytes, at most 253 are possible"
+        );
+    }
+}

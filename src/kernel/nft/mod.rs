@@ -30,6 +30,7 @@ mod encode_native;
 mod encode_set;
 mod error;
 pub mod fake;
+mod frame;
 mod object;
 mod read;
 mod read_set;

@@ -71,11 +71,13 @@ impl Set {
         self.elements.get(&(key.into(), false))
     }
 
-    /// Adds elements; `used` says whether a rule refers to the set.
-    pub(super) fn add(&mut self, new: &[Element], used: bool) -> Result<Effect> {
-        if self.spec.flags & CONSTANT != 0 && used {
-            return Err(Errno::EBUSY);
-        }
+    /// Whether its elements may not change once a rule refers to it.
+    pub(super) fn is_constant(&self) -> bool {
+        self.spec.flags & CONSTANT != 0
+    }
+
+    /// Adds elements.
+    pub(super) fn add(&mut self, new: &[Element]) -> Result<Effect> {
         let size = self.spec.size.and_then(|size| usize::try_from(size).ok());
         let mut effect = Effect::Nothing;
         for element in new {
