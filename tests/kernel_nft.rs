@@ -360,7 +360,7 @@ fn other_tables_and_families_are_not_shown() {
 fn expressions_beyond_the_vocabulary_are_kept_as_they_are() {
     in_new_netns(|| {
         let script = "add table ip nat; add chain ip nat X; \
-                      add rule ip nat X meta mark set 1 limit rate 1/second ct state new accept";
+                      add rule ip nat X limit rate 1/second ct mark set 1 numgen inc mod 2 1 accept";
         run("nft", &[script]);
         let mut names = Vec::new();
         let visit = &mut |rule: RuleView<'_>| {
@@ -372,7 +372,7 @@ fn expressions_beyond_the_vocabulary_are_kept_as_they_are() {
             }
         };
         dump_rules(&mut socket(), &table(V4, "nat"), None, visit).unwrap();
-        assert_eq!(names, ["immediate", "meta", "limit", "ct"]);
+        assert_eq!(names, ["limit", "immediate", "ct", "numgen"]);
     });
 }
 

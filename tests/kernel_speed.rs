@@ -16,7 +16,7 @@ use kernel_support::*;
 use portolan::kernel::nft::*;
 use portolan::model::IpFamily::V4;
 use portolan::plan::expr::{Expr, RuleBody};
-use portolan::plan::op::{ChainRef, Op, Place};
+use portolan::plan::op::{ChainRef, Element, Op, Place, SetRef, SetSpec};
 
 const ENDPOINTS: usize = 10;
 
@@ -176,4 +176,104 @@ fn ten_thousand_services_staged() {
 #[ignore = "a measurement of about a minute"]
 fn ten_thousand_services_at_once() {
     load(10_000, 10_000);
+}
+
+/// A million elements of 16 bytes with 8 bytes of data, as 100 000 services with 10 endpoints have
+/// them, and 200 000 with a comment.
+fn elements(count: u32) -> Vec<Element> {
+    let element = |number: u32| {
+        let mut key = number.to_be_bytes().to_vec();
+        key.extend([6, 0, 0, 0, 0, 80, 0, 0]);
+        key.extend(number.to_ne_bytes());
+        let mut data = number.to_be_bytes().to_vec();
+        data.extend([0x1f, 0x90, 0, 0]);
+        Element {
+            key: key.into(),
+            data: Some(data.into()),
+            interval_end: false,
+            comment: number
+                .is_multiple_of(6)
+                .then(|| "namespace/service:http".into()),
+        }
+    };
+    (0..count).map(element).collect()
+}
+
+fn endpoints() -> (SetRef, SetSpec) {
+    let set = SetRef {
+        table: table(V4, "t"),
+        name: "endpoints".into(),
+    };
+    let spec = SetSpec {
+        flags: 8,
+        key_type: 0x1c_c344,
+        key_len: 16,
+        data: Some((0x1cd, 8)),
+        ..SetSpec::default()
+    };
+    (set, spec)
+}
+
+#[test]
+#[ignore = "a measurement, for people to read"]
+fn elements_of_100_000_services() {
+    let elements = elements(1_200_000);
+    let (set, _) = endpoints();
+    let step = Op::AddElements { set, elements };
+    let mut batch = Batch::new(None);
+    measured("encode 1 200 000 elements", || batch.push(&step).unwrap());
+    let bytes = batch.len_bytes();
+    eprintln!("{bytes} bytes, peak memory {}", peak_memory());
+}
+
+#[test]
+#[ignore = "a measurement, for people to read"]
+fn load_and_read_100_000_elements() {
+    in_new_netns(|| {
+        let mut socket = socket();
+        let elements = elements(100_000);
+        let (set, spec) = endpoints();
+        let mut batch = Batch::new(None);
+        batch.push(&Op::AddTable(set.table.clone())).unwrap();
+        let added = set.clone();
+        batch.push(&Op::AddSet { set: added, spec }).unwrap();
+        let step = Op::AddElements {
+            set: set.clone(),
+            elements: elements.clone(),
+        };
+        measured("encode 100 000 elements", || batch.push(&step).unwrap());
+        let batch = batch.finish();
+        measured("commit them", || batch.commit(&mut socket).unwrap());
+        let mut seen = 0;
+        measured("dump them", || {
+            dump_elements(&mut socket, &set, &mut |_| seen += 1).unwrap();
+        });
+        let keys: Vec<&[u8]> = elements.iter().map(|element| &*element.key).collect();
+        measured("ask for each by key", || {
+            get_elements(&mut socket, &set, &keys, &mut |_, element| {
+                seen += usize::from(element.is_some());
+            })
+            .unwrap();
+        });
+        assert_eq!(seen, 2 * elements.len());
+        let one = elements.first().unwrap().clone();
+        let (removed, again) = (vec![one.clone()], vec![one]);
+        let mut change = Batch::new(None);
+        let deletion = Op::DeleteElements {
+            set: set.clone(),
+            elements: removed,
+        };
+        change.push(&deletion).unwrap();
+        let addition = Op::AddElements {
+            set,
+            elements: again,
+        };
+        change.push(&addition).unwrap();
+        let change = change.finish();
+        measured("replace one, 1 000 times", || {
+            for _ in 0..1000 {
+                change.commit(&mut socket).unwrap();
+            }
+        });
+    });
 }

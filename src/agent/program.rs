@@ -112,7 +112,12 @@ impl<'a> Program<'a> {
     }
 }
 
+/// How often a chain is read when other programs commit meanwhile.
+const FETCH_ATTEMPTS: u32 = 50;
+
 /// Reads a chain's present rules with their handles.
+///
+/// For texts only: what is read may be newer than the comparison that the plan was made from.
 pub fn fetch<K: NftKernel>(
     kernel: &mut K,
     family: IpFamily,
@@ -122,10 +127,15 @@ pub fn fetch<K: NftKernel>(
             family,
             name: table.name().into(),
         };
-        let mut rules = Vec::new();
-        kernel.dump_rules(&table, Some(chain), &mut |rule| {
-            rules.push((rule.handle, rule.body));
-        })?;
-        Ok(rules)
+        let mut attempt = 1;
+        loop {
+            let mut rules = Vec::new();
+            match kernel.dump_rules(&table, Some(chain), &mut |rule| {
+                rules.push((rule.handle, rule.body));
+            }) {
+                Err(ReadError::Interrupted) if attempt < FETCH_ATTEMPTS => attempt += 1,
+                outcome => return outcome.map(|()| rules),
+            }
+        }
     }
 }

@@ -84,34 +84,36 @@ pub fn read_present<K: NftKernel>(
 
 fn read_family<K: NftKernel>(kernel: &mut K, family: IpFamily) -> Result<PresentState, ReadError> {
     let mut present = PresentState::new(family);
-    let mut tables = Vec::new();
     kernel.dump_tables(family, &mut |table| {
-        tables.extend(
-            [XtTable::Filter, XtTable::Nat, XtTable::Mangle]
-                .into_iter()
-                .find(|known| known.name() == table.name),
-        );
+        if let Some(table) = known_table(table.name) {
+            present.add_table(table);
+        }
     })?;
-    for table in tables {
-        present.add_table(table);
+    let mut chains = Vec::<(XtTable, Box<str>)>::new();
+    kernel.dump_family_chains(family, &mut |chain| {
+        if let Some(table) = known_table(chain.table) {
+            present.add_chain(table, chain.name, chain.base.is_some(), chain.uses);
+            chains.push((table, chain.name.into()));
+        }
+    })?;
+    // Chain by chain, not table by table: that would list the chains again.
+    for (table, chain) in chains {
         let name = TableRef {
             family,
             name: table.name().into(),
         };
-        let mut chains = Vec::new();
-        kernel.dump_chains(&name, &mut |chain| {
-            present.add_chain(table, chain.name, chain.base.is_some(), chain.uses);
-            chains.push(Box::<str>::from(chain.name));
+        kernel.dump_rules(&name, Some(&chain), &mut |rule| {
+            present.add_rule(table, rule.chain, rule.handle, &rule.body);
         })?;
-        // Not the table as a whole: that would list its chains a second time, which costs the
-        // kernel seconds at 100 000 of them.
-        for chain in chains {
-            kernel.dump_rules(&name, Some(&chain), &mut |rule| {
-                present.add_rule(table, rule.chain, rule.handle, &rule.body);
-            })?;
-        }
     }
     Ok(present)
+}
+
+/// The tables that iptables rules are in.
+fn known_table(name: &str) -> Option<XtTable> {
+    [XtTable::Filter, XtTable::Nat, XtTable::Mangle]
+        .into_iter()
+        .find(|table| table.name() == name)
 }
 
 /// Compares rulesets with the kernel.

@@ -228,3 +228,100 @@ fn node_port_selector(flags: &ProxyFlags, errors: &mut Vec<String>) -> NodePortS
     }
     NodePortSelector::Cidrs(cidr_list(flag, text, errors))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: ProxyFlags,
+    }
+
+    fn config(flags: &[&str]) -> Result<ProxyConfig, ConfigErrors> {
+        let line = std::iter::once(&"portolan").chain(flags);
+        ProxyConfig::from_flags(&Line::parse_from(line).flags, "Node-1")
+    }
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn without_flags_the_cluster_is_kubesprays_and_the_node_this_machine() {
+        let config = config(&[]).unwrap();
+        assert_eq!(&*config.node_name, "node-1");
+        assert_eq!(config.service_cidrs, nets(&["10.233.0.0/18"]));
+        assert_eq!(config.node_ports, 30000..=32767);
+        let pods = DetectLocal::ClusterCidr(nets(&["10.233.64.0/18"]));
+        assert_eq!(config.detect_local, pods);
+        assert_eq!(config.masquerade_bit, 14);
+        assert!(config.localhost_node_ports);
+    }
+
+    #[test]
+    fn every_mistake_of_a_command_line_is_named_at_once() {
+        let errors = config(&[
+            "--node-name= ",
+            "--cluster-cidr=10.0.0.0/8,10.1.0.0/16",
+            "--service-cidr=10.96.0.0/30,fd00::/48",
+            "--service-node-port-range=32000-31000",
+            "--nodeport-addresses=primary,10.0.0.0/8",
+            "--iptables-masquerade-bit=32",
+        ])
+        .unwrap_err()
+        .to_string();
+        let flags: Vec<&str> = errors
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .map(|(flag, _)| flag)
+            .collect();
+        assert_eq!(
+            flags,
+            [
+                "--node-name",
+                "--cluster-cidr",
+                "--service-cidr",
+                "--service-cidr",
+                "--service-node-port-range",
+                "--nodeport-addresses",
+                "--iptables-masquerade-bit",
+            ],
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn an_empty_cluster_cidr_means_no_detection() {
+        let config = config(&["--cluster-cidr="]).unwrap();
+        assert_eq!(config.detect_local, DetectLocal::ClusterCidr(Vec::new()));
+    }
+
+    #[test]
+    fn interface_detection_needs_the_name_of_an_interface() {
+        let modes = [
+            ("BridgeInterface", "--pod-bridge-interface"),
+            ("InterfaceNamePrefix", "--pod-interface-name-prefix"),
+        ];
+        for (mode, flag) in modes {
+            let mode = format!("--detect-local-mode={mode}");
+            let missing = config(&[&mode]).unwrap_err().to_string();
+            assert!(missing.starts_with(flag), "{missing}");
+            assert!(config(&[&mode, &format!("{flag}=cni0")]).is_ok());
+            let long = config(&[&mode, &format!("{flag}=a-very-long-name-of-a-link")]);
+            assert!(long.unwrap_err().to_string().contains("15 bytes"));
+        }
+    }
+
+    #[test]
+    fn localhost_node_ports_can_be_switched_off() {
+        let flag = "--iptables-localhost-nodeports";
+        for (text, wanted) in [("", true), ("=true", true), ("=false", false)] {
+            let config = config(&[&format!("{flag}{text}")]).unwrap();
+            assert_eq!(config.localhost_node_ports, wanted, "{flag}{text}");
+        }
+    }
+}

@@ -131,6 +131,88 @@ pub enum Expr {
         /// The target's private structure, at its exact (`XT_ALIGN`ed) size.
         info: Box<[u8]>,
     },
+    /// `meta` the other way: store a register in packet metadata. `key` as in [`Expr::Meta`].
+    MetaSet {
+        /// What to store to.
+        key: u32,
+        /// What from.
+        sreg: Register,
+    },
+    /// `ct`: load connection-tracking data. `key` is `enum nft_ct_keys` (0 state, 2 status,
+    /// 14 proto-dst, 19 source address, 20 destination address of IPv4, 21 and 22 of IPv6).
+    Ct {
+        /// What to load.
+        key: u32,
+        /// 0 for the original direction, 1 for replies, where the key has directions.
+        direction: Option<u8>,
+        /// Where to.
+        dreg: Register,
+    },
+    /// `lookup` in a named set or map.
+    Lookup {
+        /// Its name.
+        set: Box<str>,
+        /// Key.
+        sreg: Register,
+        /// Where a map's data goes; `None` for a set. A miss ends the rule.
+        dreg: Option<Register>,
+        /// Match where the key is *not* in the set.
+        not: bool,
+    },
+    /// `numgen random`: `offset` plus a random number below `modulus`, in host byte order.
+    Random {
+        /// How many numbers.
+        modulus: u32,
+        /// The first of them.
+        offset: u32,
+        /// Where to.
+        dreg: Register,
+    },
+    /// `nat` as destination NAT.
+    Dnat {
+        /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+        family: u32,
+        /// The address.
+        address: Register,
+        /// The port.
+        port: Register,
+        /// `NF_NAT_RANGE_*`: 3 for address and port.
+        flags: u32,
+    },
+    /// `masq`: source NAT to the address of the outgoing interface.
+    Masquerade {
+        /// `NF_NAT_RANGE_*`: 16 for fully random ports.
+        flags: u32,
+    },
+    /// `reject`.
+    Reject {
+        /// `enum nft_reject_types`: 0 an ICMP unreachable, 1 a TCP reset.
+        kind: u32,
+        /// ICMP code: 3 port unreachable, 4 in ICMPv6.
+        code: u8,
+    },
+    /// `fib`: look an address up in the routing tables.
+    Fib {
+        /// `NFTA_FIB_F_*`: 1 source address, 2 destination address.
+        flags: u32,
+        /// `enum nft_fib_result`: 3 the address type (2 `RTN_LOCAL`).
+        result: u32,
+        /// Where to.
+        dreg: Register,
+    },
+    /// `dynset`: add, refresh or delete an element from the packet path.
+    Dynset {
+        /// The set or map.
+        set: Box<str>,
+        /// `enum nft_dynset_ops`: 0 add, 1 update, 2 delete.
+        op: u32,
+        /// Key.
+        key: Register,
+        /// Data, for a map.
+        data: Option<Register>,
+        /// Milliseconds until the element goes; 0 for the set's own.
+        timeout_ms: u64,
+    },
     /// An expression this vocabulary does not spell out.
     Other {
         /// Its kernel name.

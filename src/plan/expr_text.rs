@@ -58,6 +58,65 @@ fn expr_words(expr: &Expr) -> String {
         Expr::Match { name, rev, .. } => format!("match name {name} rev {rev}"),
         Expr::Target { name, rev, .. } => format!("target name {name} rev {rev}"),
         Expr::Other { name, .. } => name.to_string(),
+        _ => native_words(expr),
+    }
+}
+
+/// Expressions that only tables of the nftables mode have.
+fn native_words(expr: &Expr) -> String {
+    match expr {
+        Expr::MetaSet { key, sreg } => format!("meta set {} with reg {sreg}", meta_key(*key)),
+        Expr::Ct {
+            key,
+            direction,
+            dreg,
+        } => {
+            let direction = match direction {
+                None => "",
+                Some(0) => ", dir original",
+                Some(_) => ", dir reply",
+            };
+            format!("ct load key {key} => reg {dreg}{direction}")
+        }
+        Expr::Lookup {
+            set,
+            sreg,
+            dreg,
+            not,
+        } => {
+            let to = dreg.map_or_else(String::new, |dreg| format!(" dreg {dreg}"));
+            let not = if *not { " not" } else { "" };
+            format!("lookup{not} reg {sreg} set {set}{to}")
+        }
+        Expr::Random {
+            modulus,
+            offset,
+            dreg,
+        } => format!("numgen reg {dreg} = random mod {modulus} offset {offset}"),
+        Expr::Dnat {
+            family,
+            address,
+            port,
+            flags,
+        } => format!("nat dnat family {family} addr reg {address} proto reg {port} flags {flags}"),
+        Expr::Masquerade { flags } => format!("masq flags {flags}"),
+        Expr::Reject { kind, code } => format!("reject type {kind} code {code}"),
+        Expr::Fib {
+            flags,
+            result,
+            dreg,
+        } => format!("fib flags {flags} result {result} => reg {dreg}"),
+        Expr::Dynset {
+            set,
+            op,
+            key,
+            data,
+            timeout_ms,
+        } => {
+            let data = data.map_or_else(String::new, |data| format!(" sreg_data {data}"));
+            format!("dynset op {op} reg_key {key} set {set}{data} timeout {timeout_ms}ms")
+        }
+        _ => String::new(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The steps of a change: one [`Op`] is one netlink message of an nf_tables transaction.
+//! The steps of a change: one [`Op`] is one netlink message of an nf_tables
+//! transaction, or several where elements do not fit one.
 //!
 //! Verbs are nft's own: add, insert, delete, flush.
 
@@ -49,6 +50,45 @@ pub enum Place {
     After(u64),
 }
 
+/// A set or map of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetRef {
+    /// Its table.
+    pub table: TableRef,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+/// What a set or map is, in the numbers of `NFT_MSG_NEWSET`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SetSpec {
+    /// `enum nft_set_flags`: INTERVAL 4, MAP 8, TIMEOUT 0x10, EVAL 0x20.
+    pub flags: u32,
+    /// nft's type number of the key; fields of a concatenation are packed 6 bits each.
+    pub key_type: u32,
+    /// Bytes of a key; every field of a concatenation is padded to 4.
+    pub key_len: u32,
+    /// nft's type number and length in bytes of a map's data.
+    pub data: Option<(u32, u32)>,
+    /// The most elements it may hold; no limit if `None`.
+    pub size: Option<u32>,
+    /// `NFTA_SET_USERDATA`: what nft needs to list it, its comment among it.
+    pub userdata: Box<[u8]>,
+}
+
+/// An element of a set or map.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Element {
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// Its data, in a map.
+    pub data: Option<Box<[u8]>>,
+    /// `NFT_SET_ELEM_INTERVAL_END`: the first key after an interval, in sets of intervals.
+    pub interval_end: bool,
+    /// Comment that nft shows.
+    pub comment: Option<Arc<str>>,
+}
+
 /// One step of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -83,6 +123,29 @@ pub enum Op {
         /// Its handle.
         handle: u64,
     },
+    /// Add a set or map; nothing happens if it exists.
+    AddSet {
+        /// Which.
+        set: SetRef,
+        /// What it is.
+        spec: SetSpec,
+    },
+    /// Delete a set or map that no rule refers to, with its elements.
+    DeleteSet(SetRef),
+    /// Add elements; one that is there with the same data is no error.
+    AddElements {
+        /// To which set.
+        set: SetRef,
+        /// Which; the writer splits what does not fit one message.
+        elements: Vec<Element>,
+    },
+    /// Delete elements; one that is missing is an error.
+    DeleteElements {
+        /// From which set.
+        set: SetRef,
+        /// Which; data and comments do not matter.
+        elements: Vec<Element>,
+    },
 }
 
 impl Op {
@@ -104,6 +167,12 @@ impl Op {
                     table(&chain.table),
                     chain.name
                 )
+            }
+            Self::AddSet { set, .. } | Self::DeleteSet(set) => {
+                format!("set {} {}", table(&set.table), set.name)
+            }
+            Self::AddElements { set, .. } | Self::DeleteElements { set, .. } => {
+                format!("elements of set {} {}", table(&set.table), set.name)
             }
         }
     }

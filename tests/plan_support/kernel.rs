@@ -46,7 +46,11 @@ impl Kernel {
             Op::AddTable(table) => {
                 self.tables.insert(table.name.to_string());
             }
-            Op::DeleteTable(_) => return refused("not needed here"),
+            Op::DeleteTable(_)
+            | Op::AddSet { .. }
+            | Op::DeleteSet(_)
+            | Op::AddElements { .. }
+            | Op::DeleteElements { .. } => return refused("not needed here"),
             Op::AddChain { chain, hook } => {
                 if !self.tables.contains(&*chain.table.name) {
                     return refused("no such table");

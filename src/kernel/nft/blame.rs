@@ -1,30 +1,32 @@
 //! Which object an error reply is about, recovered from the batch's own bytes, so that steps need
 //! not be kept once they are encoded.
 
-use super::batch::{FinishedBatch, Position};
+use super::batch::FinishedBatch;
+use super::decode_set;
 use super::error::Refusal;
+use super::frame::Position;
 use super::wire::{self, msg};
 use crate::kernel::netlink::{Attr, Attrs, ErrorReply, Message, Messages, flags};
 
 /// Words for every error, in the order of the batch.
-pub(super) fn refusals(batch: &FinishedBatch, errors: &[(Position, ErrorReply)]) -> Vec<Refusal> {
+pub(super) fn refusals(
+    batch: &FinishedBatch,
+    errors: &[(usize, Position, ErrorReply)],
+) -> Vec<Refusal> {
     // Messages have no index; one walk finds all that are asked for.
-    let mut wanted: Vec<_> = errors
-        .iter()
-        .map(|(position, error)| (batch.frame.slot_of(*position), *position, error))
-        .collect();
+    let mut wanted: Vec<_> = errors.iter().collect();
     wanted.sort_by_key(|(slot, ..)| *slot);
     let mut messages = Messages::new(&batch.bytes).enumerate();
     let mut current = messages.next();
     let mut refusals = Vec::with_capacity(wanted.len());
     for (slot, position, error) in wanted {
         while let Some((index, _)) = current
-            && index < slot
+            && index < *slot
         {
             current = messages.next();
         }
         let message = current.map(|(_, message)| message);
-        refusals.push(refusal(position, error, message));
+        refusals.push(refusal(*position, error, message));
     }
     refusals
 }
@@ -80,6 +82,16 @@ fn describe(message: &Message<'_>) -> (&'static str, String) {
                 text(wire::rule::CHAIN)
             ),
         ),
+        msg::NEWSET | msg::DELSET | msg::NEWSETELEM | msg::DELSETELEM => {
+            let set = format!("set {} {}", table(wire::set::TABLE), text(wire::set::NAME));
+            let elements = || format!("elements of {set}");
+            match message.kind {
+                msg::NEWSET => ("add", set),
+                msg::DELSET => ("delete", set),
+                msg::NEWSETELEM => ("add", elements()),
+                _ => ("delete", elements()),
+            }
+        }
         kind => ("send", format!("message of type {kind:#x}")),
     }
 }
@@ -108,12 +120,23 @@ fn part_at(message: &Message<'_>, offset: usize) -> Option<String> {
             .find(|(_, element)| covers(element, offset))?;
         return Some(expression_words(index, &element));
     }
+    let elements = matches!(message.kind, msg::NEWSETELEM | msg::DELSETELEM);
+    if elements && attr.kind == wire::elem::LIST_ELEMENTS {
+        let element = Iterator::find(&mut attr.nested(), |element| covers(element, offset))?;
+        return Some(element_words(&element));
+    }
     Some(match (message.kind, attr.kind) {
         (msg::NEWRULE | msg::DELRULE, wire::rule::TABLE)
         | (msg::NEWCHAIN | msg::DELCHAIN, wire::chain::TABLE)
-        | (msg::NEWTABLE | msg::DELTABLE, wire::table::NAME) => "the table's name".to_owned(),
+        | (msg::NEWTABLE | msg::DELTABLE, wire::table::NAME)
+        | (msg::NEWSET | msg::DELSET | msg::NEWSETELEM | msg::DELSETELEM, wire::set::TABLE) => {
+            "the table's name".to_owned()
+        }
         (msg::NEWRULE | msg::DELRULE, wire::rule::CHAIN)
         | (msg::NEWCHAIN | msg::DELCHAIN, wire::chain::NAME) => "the chain's name".to_owned(),
+        (msg::NEWSET | msg::DELSET | msg::NEWSETELEM | msg::DELSETELEM, wire::set::NAME) => {
+            "the set's name".to_owned()
+        }
         (msg::NEWRULE | msg::DELRULE, wire::rule::HANDLE) => "the rule's handle".to_owned(),
         (msg::NEWRULE, wire::rule::POSITION) => "the neighbouring rule's handle".to_owned(),
         (msg::NEWRULE, wire::rule::COMPAT) => "the rule's protocol".to_owned(),
@@ -139,6 +162,16 @@ fn expression_words(index: usize, element: &Attr<'_>) -> String {
     match extension {
         Some(extension) => format!("expression {} ({name} {extension})", index + 1),
         None => format!("expression {} ({name})", index + 1),
+    }
+}
+
+/// `element 0x0a000001 "shop/web"`: an element by its key and comment.
+fn element_words(element: &Attr<'_>) -> String {
+    let element = decode_set::element(element);
+    let key = data_encoding::HEXLOWER.encode(element.key);
+    match element.comment {
+        Some(comment) => format!("element 0x{key} {comment:?}"),
+        None => format!("element 0x{key}"),
     }
 }
 

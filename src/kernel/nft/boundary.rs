@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::batch::{Batch, Committed};
 use super::error::{CommitError, EncodeError, ReadError};
 use super::read;
-use super::view::{ChainView, RuleView, TableView};
+use super::read_set;
+use super::view::{ChainView, ElementView, RuleView, SetView, TableView};
 use crate::kernel::netlink::Socket;
 use crate::model::IpFamily;
-use crate::plan::op::{Op, TableRef};
+use crate::plan::op::{Op, SetRef, TableRef};
 
 /// Steps being collected for one transaction.
 pub trait NftBatch {
@@ -73,6 +74,17 @@ pub trait NftKernel {
         visit: &mut dyn FnMut(TableView<'_>),
     ) -> Result<(), ReadError>;
 
+    /// Visits the chains of all tables of a family: one pass, which costs the kernel seconds at
+    /// 100 000 chains.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn dump_family_chains(
+        &mut self,
+        family: IpFamily,
+        visit: &mut dyn FnMut(ChainView<'_>),
+    ) -> Result<(), ReadError>;
+
     /// Visits the chains of a table; none if there is no such table.
     ///
     /// # Errors
@@ -93,6 +105,40 @@ pub trait NftKernel {
         table: &TableRef,
         chain: Option<&str>,
         visit: &mut dyn FnMut(RuleView<'_>),
+    ) -> Result<(), ReadError>;
+
+    /// Visits the sets and maps of a table, nameless ones among them; none if there is no such
+    /// table.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn dump_sets(
+        &mut self,
+        table: &TableRef,
+        visit: &mut dyn FnMut(SetView<'_>),
+    ) -> Result<(), ReadError>;
+
+    /// Visits the elements of a set, in no order; none if there is no such set. The cost is
+    /// quadratic: above some 100 000 elements use [`NftKernel::get_elements`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn dump_elements(
+        &mut self,
+        set: &SetRef,
+        visit: &mut dyn FnMut(ElementView<'_>),
+    ) -> Result<(), ReadError>;
+
+    /// Asks for elements by key and visits each key's index, in order, with the element, or with
+    /// `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn get_elements(
+        &mut self,
+        set: &SetRef,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<ElementView<'_>>),
     ) -> Result<(), ReadError>;
 }
 
@@ -165,6 +211,14 @@ impl NftKernel for Socket {
         read::dump_tables(self, family, visit)
     }
 
+    fn dump_family_chains(
+        &mut self,
+        family: IpFamily,
+        visit: &mut dyn FnMut(ChainView<'_>),
+    ) -> Result<(), ReadError> {
+        read::dump_family_chains(self, family, visit)
+    }
+
     fn dump_chains(
         &mut self,
         table: &TableRef,
@@ -180,5 +234,30 @@ impl NftKernel for Socket {
         visit: &mut dyn FnMut(RuleView<'_>),
     ) -> Result<(), ReadError> {
         read::dump_rules(self, table, chain, visit)
+    }
+
+    fn dump_sets(
+        &mut self,
+        table: &TableRef,
+        visit: &mut dyn FnMut(SetView<'_>),
+    ) -> Result<(), ReadError> {
+        read_set::dump_sets(self, table, visit)
+    }
+
+    fn dump_elements(
+        &mut self,
+        set: &SetRef,
+        visit: &mut dyn FnMut(ElementView<'_>),
+    ) -> Result<(), ReadError> {
+        read_set::dump_elements(self, set, visit)
+    }
+
+    fn get_elements(
+        &mut self,
+        set: &SetRef,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<ElementView<'_>>),
+    ) -> Result<(), ReadError> {
+        read_set::get_elements(self, set, keys, visit)
     }
 }

@@ -8,9 +8,10 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::batch::{Committed, FinishedBatch, Frame, Position};
+use super::batch::{Committed, FinishedBatch};
 use super::blame;
 use super::error::{CommitError, ReadError, Refusal};
+use super::frame::{Frame, Position};
 use super::read;
 use super::wire::{self, msg};
 use crate::kernel::netlink::{ErrorReply, Message, Messages, Received, Socket, Wait, kind};
@@ -72,7 +73,8 @@ struct Answer {
     generation: Option<u32>,
     acknowledged: bool,
     handles: Vec<(usize, u64)>,
-    errors: Vec<(Position, ErrorReply)>,
+    /// With the number of the refused message.
+    errors: Vec<(usize, Position, ErrorReply)>,
     more_errors: usize,
     /// Replies were dropped.
     lost: bool,
@@ -86,26 +88,27 @@ impl Answer {
                 continue;
             }
             match message.kind {
-                kind::ERROR => self.absorb_error(position, &message),
+                kind::ERROR => self.absorb_error(frame.slot_of(message.seq), position, &message),
                 msg::NEWGEN => {
                     self.generation = message.attrs().find(wire::GEN_ID).and_then(|a| a.u32_be());
                 }
                 msg::NEWRULE => self.absorb_echo(position, &message, wire::rule::HANDLE),
                 msg::NEWCHAIN => self.absorb_echo(position, &message, wire::chain::HANDLE),
+                msg::NEWSET => self.absorb_echo(position, &message, wire::set::HANDLE),
                 msg::NEWTABLE => self.absorb_echo(position, &message, wire::table::HANDLE),
                 _ => {}
             }
         }
     }
 
-    fn absorb_error(&mut self, position: Position, message: &Message<'_>) {
+    fn absorb_error(&mut self, slot: usize, position: Position, message: &Message<'_>) {
         let Some(error) = ErrorReply::read(message) else {
             return;
         };
         if error.errno == 0 {
             self.acknowledged |= position == Position::End;
         } else if self.errors.len() < Refusal::MAX_LISTED {
-            self.errors.push((position, error));
+            self.errors.push((slot, position, error));
         } else {
             self.more_errors += 1;
         }
@@ -133,7 +136,7 @@ impl Answer {
                 more: self.more_errors,
             });
         }
-        let messages = batch.frame.messages;
+        let messages = batch.frame.steps;
         if self.lost {
             return Err(CommitError::Unconfirmed {
                 messages,
@@ -144,8 +147,8 @@ impl Answer {
             Some(generation) => generation,
             None => self.unreported_generation(batch, socket)?,
         };
-        if batch.frame.first_is_anchor {
-            self.handles.retain(|(index, _)| *index != 0);
+        if let Some(step) = batch.frame.silent_anchor {
+            self.handles.retain(|(index, _)| *index != step);
         }
         Ok(Committed {
             generation,
@@ -163,7 +166,7 @@ impl Answer {
     ) -> Result<u32, CommitError> {
         let frame = &batch.frame;
         let unconfirmed = || CommitError::Unconfirmed {
-            messages: frame.messages,
+            messages: frame.steps,
             committed: None,
         };
         let present = read::generation(socket).map_err(|_| unconfirmed())?;
@@ -181,10 +184,10 @@ impl Answer {
 
     /// The error of the batch as a whole, from the reply to its opening message.
     fn frame_error(&self, batch: &FinishedBatch) -> Option<CommitError> {
-        let (_, error) = self
+        let (_, _, error) = self
             .errors
             .iter()
-            .find(|(position, _)| *position == Position::Begin)?;
+            .find(|(_, position, _)| *position == Position::Begin)?;
         Some(match Errno::from_raw(error.errno) {
             Errno::ERESTART => CommitError::Conflict {
                 expected: batch.frame.generation.unwrap_or_default(),

@@ -3,6 +3,7 @@
 //! Whatever does not fit the vocabulary of [`crate::plan::expr`] exactly becomes [`Expr::Other`],
 //! so that nothing of a foreign rule is lost and none is taken for one of ours.
 
+use super::decode_native;
 use super::wire::{self, verdict};
 use crate::kernel::netlink::{Attr, Attrs};
 use crate::plan::expr::{CmpOp, Expr, PayloadBase, REG_VERDICT, RuleBody, Verdict};
@@ -51,7 +52,7 @@ fn expr(element: &Attr<'_>) -> Expr {
         "immediate" => immediate(&fields),
         "match" => extension(&fields).map(|(name, rev, info)| Expr::Match { name, rev, info }),
         "target" => extension(&fields).map(|(name, rev, info)| Expr::Target { name, rev, info }),
-        _ => None,
+        _ => decode_native::expr(name, &fields),
     };
     known.unwrap_or_else(|| Expr::Other {
         name: name.into(),
@@ -61,7 +62,7 @@ fn expr(element: &Attr<'_>) -> Expr {
 
 /// The attributes of one expression by type, found once.
 #[derive(Default)]
-struct Fields<'a>([Option<Attr<'a>>; 8]);
+pub(super) struct Fields<'a>([Option<Attr<'a>>; 11]);
 
 impl<'a> Fields<'a> {
     fn read(attrs: Attrs<'a>) -> Self {
@@ -74,11 +75,11 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    fn get(&self, kind: usize) -> Option<&Attr<'a>> {
+    pub(super) fn get(&self, kind: usize) -> Option<&Attr<'a>> {
         self.0.get(kind)?.as_ref()
     }
 
-    fn number(&self, kind: usize) -> Option<u32> {
+    pub(super) fn number(&self, kind: usize) -> Option<u32> {
         self.get(kind)?.u32_be()
     }
 
@@ -89,8 +90,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// `NFTA_META_*`: 1 dreg, 2 key; with a source register it sets metadata and is not ours.
+/// `NFTA_META_*`: 1 dreg, 2 key, 3 sreg; it has one register or the other.
 fn meta(fields: &Fields<'_>) -> Option<Expr> {
+    if let Some(sreg) = fields.number(3) {
+        let key = fields.number(2)?;
+        return Some(Expr::MetaSet { key, sreg });
+    }
     Some(Expr::Meta {
         dreg: fields.number(1)?,
         key: fields.number(2)?,

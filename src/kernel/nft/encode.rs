@@ -1,9 +1,10 @@
-//! One step of a change as one netlink message.
+//! One step of a change as netlink messages.
 //!
-//! Owns the message types and flags of each [`Op`]; expressions are
-//! [`encode_expr`](super::encode_expr)'s.
+//! Owns the message types and flags of steps on tables, chains and rules; expressions are
+//! [`encode_expr`](super::encode_expr)'s, sets and elements [`encode_set`](super::encode_set)'s.
 
 use super::encode_expr::{Name, Result, bounded, new_expr, size_bound};
+use super::encode_set::{self, Action};
 use super::error::EncodeReason;
 use super::object::{Header, NftChain, NftRule, NftTable, Object, Scratch};
 use super::wire::{self, msg};
@@ -13,28 +14,55 @@ use crate::plan::expr::RuleBody;
 use crate::plan::op::{ChainRef, Hook, Op, Place, TableRef};
 
 /// `NFT_USERDATA_MAXLEN`.
-const USERDATA_MAX: usize = 256;
+pub(super) const USERDATA_MAX: usize = 256;
 /// `NFTA_RULE_EXPRESSIONS` is one attribute, with a 16-bit length.
 const EXPRESSIONS_MAX: usize = u16::MAX as usize;
 
-/// Writes the message of `op` and gives its bytes.
-pub(super) fn encode<'a>(
+/// Appends the messages of `op` to `out` and gives their number. Only steps on elements have
+/// another number of messages than one.
+pub(super) fn encode(
     op: &Op,
-    seq: u32,
+    seq: Sequence,
     extra_flags: u16,
-    scratch: &'a mut Scratch,
-) -> Result<&'a [u8]> {
-    let (family, kind, flags, object) = message_of(op)?;
-    let header = Header {
-        number: msg::number(kind),
-        family: u16::from(wire::nfproto(family)),
-        flags: flags | extra_flags,
-        seq,
-    };
-    Ok(scratch.build(header, &object))
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
+    match op {
+        Op::AddSet { set, spec } => {
+            let id = seq.next.wrapping_sub(seq.first);
+            out.extend(encode_set::new_set(set, spec, seq.next, extra_flags, id)?);
+        }
+        Op::DeleteSet(set) => out.extend(encode_set::delete_set(set, seq.next, extra_flags)?),
+        Op::AddElements { set, elements } => {
+            return encode_set::elements(Action::Add, set, elements, seq.next, out);
+        }
+        Op::DeleteElements { set, elements } => {
+            return encode_set::elements(Action::Delete, set, elements, seq.next, out);
+        }
+        _ => {
+            let (family, kind, flags, object) = message_of(op)?;
+            let header = Header {
+                number: msg::number(kind),
+                family: u16::from(wire::nfproto(family)),
+                flags: flags | extra_flags,
+                seq: seq.next,
+            };
+            out.extend_from_slice(scratch.build(header, &object));
+        }
+    }
+    Ok(1)
 }
 
-/// Family, type, flags and content of a step's message.
+/// Sequence numbers of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequence {
+    /// That of the opening message.
+    pub(super) first: u32,
+    /// That of the message to be written.
+    pub(super) next: u32,
+}
+
+/// Family, type, flags and content of the message of a step on tables, chains and rules.
 fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
     Ok(match op {
         Op::AddTable(table) => (
@@ -85,6 +113,11 @@ fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
                 Object::Rule(object),
             )
         }
+        // `encode` has written these itself.
+        Op::AddSet { .. }
+        | Op::DeleteSet(_)
+        | Op::AddElements { .. }
+        | Op::DeleteElements { .. } => return Err(EncodeReason::Library),
     })
 }
 

@@ -72,7 +72,18 @@ pub(super) fn size_bound(expr: &Expr) -> usize {
             }
             Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => chain.len(),
             Expr::Other { name, data } => name.len() + data.len(),
-            Expr::Meta { .. } | Expr::Payload { .. } | Expr::Counter | Expr::Verdict(_) => 0,
+            Expr::Lookup { set, .. } | Expr::Dynset { set, .. } => set.len(),
+            Expr::Meta { .. }
+            | Expr::Payload { .. }
+            | Expr::Counter
+            | Expr::Verdict(_)
+            | Expr::MetaSet { .. }
+            | Expr::Ct { .. }
+            | Expr::Random { .. }
+            | Expr::Dnat { .. }
+            | Expr::Masquerade { .. }
+            | Expr::Reject { .. }
+            | Expr::Fib { .. } => 0,
         }
 }
 
@@ -126,6 +137,15 @@ pub(super) fn new_expr(expr: &Expr) -> Result<NftExpr> {
         Expr::Other { name, .. } => {
             return Err(EncodeReason::ForeignExpression(name.to_string()));
         }
+        Expr::MetaSet { .. }
+        | Expr::Ct { .. }
+        | Expr::Lookup { .. }
+        | Expr::Random { .. }
+        | Expr::Dnat { .. }
+        | Expr::Masquerade { .. }
+        | Expr::Reject { .. }
+        | Expr::Fib { .. }
+        | Expr::Dynset { .. } => super::encode_native::new_native(expr)?,
     })
 }
 

@@ -259,6 +259,20 @@ impl NftExpr {
         self
     }
 
+    /// Sets an 8-bit number.
+    pub(super) fn u8(self, attr: u32, value: u8) -> Self {
+        // SAFETY: the expression is live and the attribute is an 8-bit one.
+        unsafe { sys::nftnl_expr_set_u8(self.0.as_ptr(), id(attr), value) };
+        self
+    }
+
+    /// Sets a 64-bit number.
+    pub(super) fn u64(self, attr: u32, value: u64) -> Self {
+        // SAFETY: the expression is live and the attribute is a 64-bit one.
+        unsafe { sys::nftnl_expr_set_u64(self.0.as_ptr(), id(attr), value) };
+        self
+    }
+
     /// Sets a text.
     pub(super) fn text(self, attr: u32, text: &CStr) -> Result<Self, Rejected> {
         // SAFETY: the expression is live, the text is NUL-terminated and copied by libnftnl.

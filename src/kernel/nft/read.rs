@@ -64,7 +64,27 @@ pub fn dump_tables(
     })
 }
 
+/// Visits the chains of all tables of a family.
+///
+/// # Errors
+/// See [`ReadError`]; what was visited before an error must be thrown away.
+pub fn dump_family_chains(
+    socket: &mut Socket,
+    family: IpFamily,
+    visit: &mut dyn FnMut(ChainView<'_>),
+) -> Result<(), ReadError> {
+    let what = Asked("chains");
+    let request = |seq| dump_request(msg::GETCHAIN, family, seq);
+    dump(socket, what, request, msg::NEWCHAIN, &mut |message| {
+        visit(chain_view(message, family, what)?);
+        Ok(())
+    })
+}
+
 /// Visits the chains of a table; none if there is no such table.
+///
+/// The kernel filters chains by family only: who wants those of several tables asks for the
+/// family once.
 ///
 /// # Errors
 /// See [`ReadError`]; what was visited before an error must be thrown away.
@@ -73,15 +93,10 @@ pub fn dump_chains(
     table: &TableRef,
     visit: &mut dyn FnMut(ChainView<'_>),
 ) -> Result<(), ReadError> {
-    let what = Asked("chains");
-    // The kernel filters chains by family only.
-    let request = |seq| dump_request(msg::GETCHAIN, table.family, seq);
-    dump(socket, what, request, msg::NEWCHAIN, &mut |message| {
-        let chain = chain_view(message, table.family, what)?;
+    dump_family_chains(socket, table.family, &mut |chain| {
         if chain.table == &*table.name {
             visit(chain);
         }
-        Ok(())
     })
 }
 
@@ -209,23 +224,23 @@ fn rule_view<'a>(
     Ok(view)
 }
 
-fn dump_request(kind: u16, family: IpFamily, seq: u32) -> RequestWriter {
+pub(super) fn dump_request(kind: u16, family: IpFamily, seq: u32) -> RequestWriter {
     RequestWriter::new(kind, flags::DUMP, seq, wire::nfproto(family), 0)
 }
 
 /// What was asked for, for error messages.
 #[derive(Clone, Copy)]
-struct Asked(&'static str);
+pub(super) struct Asked(pub(super) &'static str);
 
 impl Asked {
-    fn malformed(self, missing: &'static str) -> ReadError {
+    pub(super) fn malformed(self, missing: &'static str) -> ReadError {
         ReadError::Malformed {
             object: self.0.to_owned(),
             missing,
         }
     }
 
-    fn refused(self, errno: i32) -> ReadError {
+    pub(super) fn refused(self, errno: i32) -> ReadError {
         match Errno::from_raw(errno) {
             Errno::EPERM => ReadError::Permission,
             Errno::EINTR => ReadError::Interrupted,
@@ -239,13 +254,13 @@ impl Asked {
 
 /// Whether more replies to a request are expected.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     More,
     Stop,
 }
 
 /// Runs one dump to its end, also after an error, so that the socket can be used again.
-fn dump(
+pub(super) fn dump(
     socket: &mut Socket,
     what: Asked,
     request: impl FnOnce(u32) -> RequestWriter,
@@ -276,7 +291,7 @@ fn dump(
 }
 
 /// Sends a request and hands every reply to it to `each` until that says stop.
-fn exchange(
+pub(super) fn exchange(
     socket: &mut Socket,
     request: &[u8],
     seq: u32,
@@ -307,7 +322,12 @@ fn exchange(
             }
             if message.kind == kind::ERROR {
                 let errno = ErrorReply::read(&message).map_or(0, |error| error.errno);
-                return Err(what.refused(errno));
+                // 0 is the acknowledgement of a request that asked for one.
+                return if errno == 0 {
+                    Ok(())
+                } else {
+                    Err(what.refused(errno))
+                };
             }
             if each(&message)? == Flow::Stop {
                 return Ok(());

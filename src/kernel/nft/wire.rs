@@ -37,6 +37,12 @@ pub(super) mod msg {
     pub(in crate::kernel::nft) const NEWRULE: u16 = SUBSYS | 6;
     pub(in crate::kernel::nft) const GETRULE: u16 = SUBSYS | 7;
     pub(in crate::kernel::nft) const DELRULE: u16 = SUBSYS | 8;
+    pub(in crate::kernel::nft) const NEWSET: u16 = SUBSYS | 9;
+    pub(in crate::kernel::nft) const GETSET: u16 = SUBSYS | 10;
+    pub(in crate::kernel::nft) const DELSET: u16 = SUBSYS | 11;
+    pub(in crate::kernel::nft) const NEWSETELEM: u16 = SUBSYS | 12;
+    pub(in crate::kernel::nft) const GETSETELEM: u16 = SUBSYS | 13;
+    pub(in crate::kernel::nft) const DELSETELEM: u16 = SUBSYS | 14;
     pub(in crate::kernel::nft) const NEWGEN: u16 = SUBSYS | 15;
     pub(in crate::kernel::nft) const GETGEN: u16 = SUBSYS | 16;
 }
@@ -72,6 +78,43 @@ pub(super) mod rule {
     pub(in crate::kernel::nft) const USERDATA: u16 = 7;
     pub(in crate::kernel::nft) const COMPAT_PROTO: u16 = 1;
     pub(in crate::kernel::nft) const COMPAT_FLAGS: u16 = 2;
+}
+
+/// `NFTA_SET_*` and `NFTA_SET_DESC_*`.
+pub(super) mod set {
+    pub(in crate::kernel::nft) const TABLE: u16 = 1;
+    pub(in crate::kernel::nft) const NAME: u16 = 2;
+    pub(in crate::kernel::nft) const FLAGS: u16 = 3;
+    pub(in crate::kernel::nft) const KEY_TYPE: u16 = 4;
+    pub(in crate::kernel::nft) const KEY_LEN: u16 = 5;
+    pub(in crate::kernel::nft) const DATA_TYPE: u16 = 6;
+    pub(in crate::kernel::nft) const DATA_LEN: u16 = 7;
+    pub(in crate::kernel::nft) const DESC: u16 = 9;
+    pub(in crate::kernel::nft) const ID: u16 = 10;
+    pub(in crate::kernel::nft) const USERDATA: u16 = 13;
+    pub(in crate::kernel::nft) const HANDLE: u16 = 16;
+    /// Number of elements, where the kernel reports it.
+    pub(in crate::kernel::nft) const COUNT: u16 = 20;
+    pub(in crate::kernel::nft) const DESC_SIZE: u16 = 1;
+}
+
+/// `NFTA_SET_ELEM_LIST_*` and `NFTA_SET_ELEM_*`.
+pub(super) mod elem {
+    pub(in crate::kernel::nft) const LIST_TABLE: u16 = 1;
+    pub(in crate::kernel::nft) const LIST_SET: u16 = 2;
+    pub(in crate::kernel::nft) const LIST_ELEMENTS: u16 = 3;
+    /// `NFTA_LIST_ELEM`.
+    pub(in crate::kernel::nft) const ELEMENT: u16 = 1;
+    pub(in crate::kernel::nft) const KEY: u16 = 1;
+    pub(in crate::kernel::nft) const DATA: u16 = 2;
+    pub(in crate::kernel::nft) const FLAGS: u16 = 3;
+    pub(in crate::kernel::nft) const TIMEOUT: u16 = 4;
+    pub(in crate::kernel::nft) const EXPIRATION: u16 = 5;
+    pub(in crate::kernel::nft) const USERDATA: u16 = 6;
+    /// `NFT_SET_ELEM_INTERVAL_END`.
+    pub(in crate::kernel::nft) const INTERVAL_END: u32 = 1;
+    /// `NFTNL_UDATA_SET_ELEM_COMMENT` (libnftnl's `udata.h`).
+    pub(in crate::kernel::nft) const UDATA_COMMENT: u8 = 0;
 }
 
 /// Attributes of expressions.

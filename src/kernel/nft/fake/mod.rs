@@ -5,19 +5,21 @@
 //! `nf_tables_api.c` of Linux 6.18 and is compared again by a property test against the running
 //! kernel. Not modelled: whether an xtables match or target accepts its data.
 
+mod kernel;
 mod ruleset;
+mod sets;
+mod table;
 
 use std::collections::VecDeque;
 
 use nix::errno::Errno;
 
-use super::batch::{Batch, Committed};
-use super::boundary::{NftBatch, NftKernel};
+use super::batch::Batch;
+use super::boundary::NftBatch;
 use super::error::{CommitError, EncodeError, ReadError, Refusal};
-use super::view::{BaseView, ChainView, RuleView, TableView};
-use crate::model::IpFamily;
-use crate::plan::op::{Op, TableRef};
-use ruleset::{Chain, Check, Effect, Ruleset};
+use crate::plan::op::{Op, SetRef};
+use ruleset::{Check, Effect, Ruleset};
+use sets::Set;
 
 /// An nf_tables without a kernel.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +140,10 @@ impl FakeKernel {
         (next, attempt)
     }
 
+    fn set(&self, set: &SetRef) -> Option<&Set> {
+        self.ruleset.table(&set.table)?.set(&set.name)
+    }
+
     fn check_interruption(&mut self) -> Result<(), ReadError> {
         match self.interruptions.checked_sub(1) {
             None => Ok(()),
@@ -155,6 +161,8 @@ fn refusal(index: usize, op: &Op, errno: Errno) -> Refusal {
         Op::AddRule { place, .. } => (place_verb(*place), op.object()),
         Op::DeleteTable(_) | Op::DeleteChain(_) | Op::DeleteRule { .. } => ("delete", op.object()),
         Op::FlushChain(_) => ("flush", op.object()),
+        Op::AddSet { .. } | Op::AddElements { .. } => ("add", op.object()),
+        Op::DeleteSet(_) | Op::DeleteElements { .. } => ("delete", op.object()),
     };
     Refusal {
         op: Some(index),
@@ -195,126 +203,6 @@ impl NftBatch for FakeBatch {
 
     fn len(&self) -> usize {
         self.steps.len()
-    }
-}
-
-impl NftKernel for FakeKernel {
-    type Batch = FakeBatch;
-
-    fn batch(&self, generation: Option<u32>) -> FakeBatch {
-        FakeBatch {
-            encoded: Batch::new(generation),
-            steps: Vec::new(),
-            generation,
-        }
-    }
-
-    fn commit(&mut self, batch: FakeBatch) -> Result<Committed, CommitError> {
-        if let Some(ops) = self.foreign.pop_front() {
-            self.commit_as_foreign(&ops)?;
-        }
-        if let Some(expected) = batch.generation
-            && expected != self.generation
-        {
-            return Err(CommitError::Conflict { expected });
-        }
-        let before = self.generation;
-        let handles = self.apply(batch.steps.iter().map(|step| (&step.op, step.echo)))?;
-        let messages = batch.steps.len();
-        self.commits += usize::from(self.generation != before);
-        if std::mem::take(&mut self.lose_next_answer) {
-            return Err(CommitError::Unconfirmed {
-                messages,
-                committed: None,
-            });
-        }
-        Ok(Committed {
-            generation: self.generation,
-            handles,
-            messages,
-            bytes: batch.encoded.finish().len_bytes(),
-        })
-    }
-
-    fn generation(&mut self) -> Result<u32, ReadError> {
-        Ok(self.generation)
-    }
-
-    fn dump_tables(
-        &mut self,
-        family: IpFamily,
-        visit: &mut dyn FnMut(TableView<'_>),
-    ) -> Result<(), ReadError> {
-        for (key, table) in self.ruleset.tables() {
-            if key.family == family {
-                visit(TableView {
-                    family,
-                    name: &key.name,
-                    handle: table.handle,
-                    uses: u32::try_from(table.chains().len()).unwrap_or(u32::MAX),
-                });
-            }
-        }
-        self.check_interruption()
-    }
-
-    fn dump_chains(
-        &mut self,
-        table: &TableRef,
-        visit: &mut dyn FnMut(ChainView<'_>),
-    ) -> Result<(), ReadError> {
-        if let Some(found) = self.ruleset.table(table) {
-            for chain in found.chains() {
-                visit(chain_view(table, chain, found.uses(&chain.name)));
-            }
-        }
-        self.check_interruption()
-    }
-
-    fn dump_rules(
-        &mut self,
-        table: &TableRef,
-        chain: Option<&str>,
-        visit: &mut dyn FnMut(RuleView<'_>),
-    ) -> Result<(), ReadError> {
-        let Some(found) = self.ruleset.table(table) else {
-            return self.check_interruption();
-        };
-        for in_chain in found.chains() {
-            if chain.is_some_and(|wanted| wanted != &*in_chain.name) {
-                continue;
-            }
-            let mut position = None;
-            for rule in &in_chain.rules {
-                let mut body = rule.body.clone();
-                body.compat = None;
-                visit(RuleView {
-                    family: table.family,
-                    table: &table.name,
-                    chain: &in_chain.name,
-                    handle: rule.handle,
-                    position: position.replace(rule.handle),
-                    body,
-                });
-            }
-        }
-        self.check_interruption()
-    }
-}
-
-fn chain_view<'a>(table: &'a TableRef, chain: &'a Chain, uses: u32) -> ChainView<'a> {
-    ChainView {
-        family: table.family,
-        table: &table.name,
-        name: &chain.name,
-        handle: chain.handle,
-        uses,
-        base: chain.hook.as_ref().map(|hook| BaseView {
-            chain_type: hook.chain_type,
-            hook: hook.hook,
-            priority: hook.priority,
-            policy_accept: true,
-        }),
     }
 }
 

@@ -2,18 +2,16 @@
 //!
 //! Errnos are those `nf_tables_api.c` returns for the same step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::plan::expr::{Expr, RuleBody, Verdict};
-use crate::plan::op::{ChainRef, Hook, Op, Place, TableRef};
+use super::sets::Set;
+use crate::plan::expr::RuleBody;
+use crate::plan::op::{ChainRef, Hook, Op, TableRef};
 
-/// `NFT_JUMP_STACK_SIZE`: a packet may be in the middle of so many chains at once.
-const JUMP_DEPTH: usize = 16;
-
-type Result<T> = std::result::Result<T, Errno>;
+pub(super) type Result<T> = std::result::Result<T, Errno>;
 
 /// All tables of a namespace.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +27,12 @@ pub(super) struct Ruleset {
 pub(super) struct Table {
     /// Its handle.
     pub(super) handle: u64,
-    chains: BTreeMap<Arc<str>, Chain>,
-    last_handle: u64,
+    /// Its chains by name.
+    pub(super) chains: BTreeMap<Arc<str>, Chain>,
+    /// Its sets by name.
+    pub(super) sets: BTreeMap<Arc<str>, Set>,
+    /// The last handle it gave.
+    pub(super) last_handle: u64,
 }
 
 /// A chain.
@@ -119,6 +121,26 @@ impl Ruleset {
                 chain.rules.remove(index);
                 Ok(Effect::Changed)
             }
+            Op::AddSet { set, spec } => self.table_with(&set.table)?.add_set(&set.name, spec),
+            Op::DeleteSet(set) => self.table_with(&set.table)?.delete_set(&set.name),
+            // They are no message to the kernel.
+            Op::AddElements { elements, .. } | Op::DeleteElements { elements, .. }
+                if elements.is_empty() =>
+            {
+                Ok(Effect::Nothing)
+            }
+            Op::AddElements { set, elements } => {
+                let table = self.table_with(&set.table)?;
+                let constant = table.set_mut(&set.name)?.is_constant();
+                if constant && table.set_in_use(&set.name) {
+                    return Err(Errno::EBUSY);
+                }
+                table.set_mut(&set.name)?.add(elements)
+            }
+            Op::DeleteElements { set, elements } => {
+                let table = self.table_with(&set.table)?;
+                table.set_mut(&set.name)?.delete(elements)
+            }
             Op::AddRule { chain, place, rule } => {
                 let table = self.table_of(chain)?;
                 let handle = table.add_rule(&chain.name, *place, rule)?;
@@ -169,7 +191,11 @@ impl Ruleset {
     }
 
     fn table_of(&mut self, chain: &ChainRef) -> Result<&mut Table> {
-        self.tables.get_mut(&chain.table).ok_or(Errno::ENOENT)
+        self.table_with(&chain.table)
+    }
+
+    fn table_with(&mut self, table: &TableRef) -> Result<&mut Table> {
+        self.tables.get_mut(table).ok_or(Errno::ENOENT)
     }
 
     fn chain(&mut self, chain: &ChainRef) -> Result<&mut Chain> {
@@ -178,133 +204,9 @@ impl Ruleset {
     }
 }
 
-impl Table {
-    /// Its chains, oldest first, as the kernel lists them.
-    pub(super) fn chains(&self) -> Vec<&Chain> {
-        let mut chains: Vec<_> = self.chains.values().collect();
-        chains.sort_by_key(|chain| chain.handle);
-        chains
-    }
-
-    /// Rules in a chain plus rules that point to it.
-    pub(super) fn uses(&self, name: &str) -> u32 {
-        let own = self.chains.get(name).map_or(0, |chain| chain.rules.len());
-        let pointing = self.targets().filter(|target| *target == name).count();
-        u32::try_from(own + pointing).unwrap_or(u32::MAX)
-    }
-
-    fn targets(&self) -> impl Iterator<Item = &str> {
-        let rules = self.chains.values().flat_map(|chain| &chain.rules);
-        rules.flat_map(|rule| targets(&rule.body))
-    }
-
-    fn new_handle(&mut self) -> u64 {
-        self.last_handle += 1;
-        self.last_handle
-    }
-
-    fn add_chain(&mut self, name: &Arc<str>, hook: Option<&Hook>) -> Result<Effect> {
-        if let Some(chain) = self.chains.get(name) {
-            return match (hook, &chain.hook) {
-                (None, _) => Ok(Effect::Made(chain.handle)),
-                (Some(new), Some(old)) if new == old => Ok(Effect::Made(chain.handle)),
-                // EEXIST before Linux 6.4.
-                (Some(new), Some(old)) if (new.hook, new.priority) != (old.hook, old.priority) => {
-                    Err(Errno::EOPNOTSUPP)
-                }
-                (Some(_), _) => Err(Errno::EEXIST),
-            };
-        }
-        let handle = self.new_handle();
-        let chain = Chain {
-            name: Arc::clone(name),
-            handle,
-            hook: hook.cloned(),
-            rules: Vec::new(),
-        };
-        self.chains.insert(Arc::clone(name), chain);
-        Ok(Effect::Made(handle))
-    }
-
-    fn delete_chain(&mut self, name: &str) -> Result<()> {
-        if !self.chains.contains_key(name) {
-            return Err(Errno::ENOENT);
-        }
-        if self.uses(name) > 0 {
-            return Err(Errno::EBUSY);
-        }
-        self.chains.remove(name);
-        Ok(())
-    }
-
-    fn add_rule(&mut self, chain: &str, place: Place, body: &RuleBody) -> Result<u64> {
-        if !self.chains.contains_key(chain) {
-            return Err(Errno::ENOENT);
-        }
-        // As in the kernel, a rule that is refused further on has used up a handle.
-        let handle = self.new_handle();
-        let home = self.chains.get(chain).ok_or(Errno::ENOENT)?;
-        let index = match place {
-            Place::Append => home.rules.len(),
-            Place::Prepend => 0,
-            Place::Before(handle) => home.index_of(handle)?,
-            Place::After(handle) => home.index_of(handle)? + 1,
-        };
-        for target in targets(body) {
-            let target = self.chains.get(target).ok_or(Errno::ENOENT)?;
-            if target.hook.is_some() {
-                return Err(Errno::EOPNOTSUPP);
-            }
-        }
-        let home = self.chains.get_mut(chain).ok_or(Errno::ENOENT)?;
-        let body = body.clone();
-        home.rules.insert(index, Rule { handle, body });
-        Ok(handle)
-    }
-
-    fn validate(&self) -> Result<()> {
-        let bases = self.chains.values().filter(|chain| chain.hook.is_some());
-        let mut passed = BTreeSet::new();
-        for base in bases {
-            self.walk(base, 0, &mut passed)?;
-        }
-        Ok(())
-    }
-
-    /// Walks what packets can reach from a chain at a depth of jumps; `passed` are pairs already
-    /// known to be fine.
-    fn walk<'a>(
-        &'a self,
-        chain: &'a Chain,
-        depth: usize,
-        passed: &mut BTreeSet<(&'a str, usize)>,
-    ) -> Result<()> {
-        if depth == JUMP_DEPTH {
-            return Err(Errno::EMLINK);
-        }
-        if !passed.insert((&chain.name, depth)) {
-            return Ok(());
-        }
-        for target in chain.rules.iter().flat_map(|rule| targets(&rule.body)) {
-            if let Some(next) = self.chains.get(target) {
-                self.walk(next, depth + 1, passed)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Chain {
-    fn index_of(&self, handle: u64) -> Result<usize> {
+    pub(super) fn index_of(&self, handle: u64) -> Result<usize> {
         let found = self.rules.iter().position(|rule| rule.handle == handle);
         found.ok_or(Errno::ENOENT)
     }
-}
-
-/// Chains that a rule jumps or goes to.
-fn targets(body: &RuleBody) -> impl Iterator<Item = &str> {
-    body.exprs.iter().filter_map(|expr| match expr {
-        Expr::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => Some(&**chain),
-        _ => None,
-    })
 }

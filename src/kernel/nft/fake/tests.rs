@@ -2,9 +2,10 @@
 //! `tests/kernel_fake.rs`.
 
 use super::*;
-use crate::kernel::nft::read_consistently;
+use crate::kernel::nft::{ChainView, Committed, ElementView, NftKernel, read_consistently};
+use crate::model::IpFamily;
 use crate::plan::expr::{Expr, RuleBody, Verdict};
-use crate::plan::op::{ChainRef, Place};
+use crate::plan::op::{ChainRef, Element, Place, SetSpec, TableRef};
 
 fn chain(name: &str) -> ChainRef {
     ChainRef {
@@ -146,4 +147,86 @@ fn a_lost_answer_hides_a_commit_that_took_place() {
     let result = commit(&mut kernel, &[add("C")]);
     assert!(matches!(result, Err(CommitError::Unconfirmed { .. })));
     assert_eq!(kernel.generation().unwrap(), 3);
+}
+
+fn set(name: &str) -> SetRef {
+    SetRef {
+        table: chain("A").table,
+        name: name.into(),
+    }
+}
+
+fn element(key: u8) -> Element {
+    Element {
+        key: Box::new([key]),
+        data: None,
+        interval_end: false,
+        comment: None,
+    }
+}
+
+/// A table with chain A, whose rule looks up a key in set `s`, which has the elements 1 and 2.
+fn a_set_in_use() -> FakeKernel {
+    let mut kernel = FakeKernel::new();
+    let spec = SetSpec {
+        key_len: 1,
+        ..SetSpec::default()
+    };
+    let lookup = Expr::Lookup {
+        set: "s".into(),
+        sreg: 1,
+        dreg: None,
+        not: false,
+    };
+    let rule = RuleBody {
+        exprs: vec![lookup],
+        ..RuleBody::default()
+    };
+    let ops = [
+        Op::AddTable(chain("A").table),
+        add("A"),
+        Op::AddSet {
+            set: set("s"),
+            spec,
+        },
+        Op::AddElements {
+            set: set("s"),
+            elements: vec![element(1), element(2)],
+        },
+        Op::AddRule {
+            chain: chain("A"),
+            place: Place::Append,
+            rule,
+        },
+    ];
+    commit(&mut kernel, &ops).unwrap();
+    kernel
+}
+
+#[test]
+fn a_set_that_a_rule_uses_stays_until_the_rule_goes() {
+    let mut kernel = a_set_in_use();
+    let delete = Op::DeleteSet(set("s"));
+    let refused = refused(commit(&mut kernel, std::slice::from_ref(&delete)));
+    let object = "set ip nat s".to_owned();
+    assert_eq!(refused, [(Some(0), Errno::EBUSY, object)]);
+    commit(&mut kernel, &[Op::FlushChain(chain("A")), delete]).unwrap();
+}
+
+#[test]
+fn a_deletion_that_misses_one_element_deletes_none() {
+    let mut kernel = a_set_in_use();
+    let delete = Op::DeleteElements {
+        set: set("s"),
+        elements: vec![element(1), element(3)],
+    };
+    let refused = refused(commit(&mut kernel, &[delete]));
+    let object = "elements of set ip nat s".to_owned();
+    assert_eq!(refused, [(Some(0), Errno::ENOENT, object)]);
+    let mut found = Vec::new();
+    let visit =
+        &mut |index, element: Option<ElementView<'_>>| found.push((index, element.is_some()));
+    let keys: [&[u8]; 3] = [&[1], &[3], &[2]];
+    kernel.get_elements(&set("s"), &keys, visit).unwrap();
+    assert_eq!(found, [(0, true), (1, false), (2, true)]);
 }
