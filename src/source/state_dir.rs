@@ -25,7 +25,7 @@ const LOCK: &str = "lock";
 const TEMPORARY: &str = ".allocations.";
 const TEMPORARY_END: &str = ".tmp";
 /// How long to wait for another process, and how often to look.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// What a directory is opened for.

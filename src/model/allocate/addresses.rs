@@ -60,7 +60,7 @@ fn drafts(inputs: &[Input<'_>], ranges: &Ranges, errors: &mut ErrorList) -> Vec<
     let configured = ranges.families();
     let draft = |input: &Input<'_>| {
         let service = input.service;
-        let families = families::resolve(service, &configured, input.remembered)
+        let families = families::resolve(service, &configured)
             .map_err(|refusals| {
                 for refusal in refusals {
                     errors.push(input.name, &refusal.field, refusal.reason);

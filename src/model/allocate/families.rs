@@ -1,11 +1,12 @@
 //! Which IP families a Service gets, and with which policy.
 //!
-//! Source: Kubernetes' `initIPFamilyFields` (registry of Services). Two differences, both because a
-//! manifest may come from a cluster whose second range portolan was not told: an explicit cluster IP
-//! of a family without a range is accepted, and so are two explicit cluster IPs without a policy.
+//! Source: Kubernetes' `initIPFamilyFields` (registry of Services), for a Service that is created:
+//! manifests are the complete state, so what a Service of that name was yesterday says nothing
+//! about its families today. Two differences, both because a manifest may come from a cluster whose
+//! second range portolan was not told: an explicit cluster IP of a family without a range is
+//! accepted, and so are two explicit cluster IPs without a policy.
 
 use super::super::{IpFamily, IpFamilyPolicy, Service, ServiceType};
-use super::ServiceAllocation;
 
 /// How to mend what the missing range of a family makes impossible.
 const HINT: &str = "give its range with --service-cidr";
@@ -39,7 +40,6 @@ pub(super) fn policy_name(policy: IpFamilyPolicy) -> &'static str {
 pub(super) fn resolve(
     service: &Service,
     configured: &[IpFamily],
-    remembered: Option<&ServiceAllocation>,
 ) -> Result<Families, Vec<Refusal>> {
     if service.service_type == ServiceType::ExternalName {
         return Ok(Families {
@@ -47,16 +47,12 @@ pub(super) fn resolve(
             families: service.ip_families.clone(),
         });
     }
-    // Headless Services hold no address, so nothing of theirs is remembered.
-    let remembered = remembered.filter(|_| !service.headless);
-    let policy = policy_of(service, remembered);
+    let policy = policy_of(service);
     refuse_two_for_single_stack(service, policy)?;
     let families = if endpoints_by_others(service) {
         any_families(service, policy, configured)
-    } else if let Some(had) = unchanged_dual_stack(service, policy, remembered) {
-        had
     } else {
-        families_with_ranges(service, policy, configured, remembered)?
+        families_with_ranges(service, policy, configured)?
     };
     Ok(Families {
         policy: Some(policy),
@@ -64,18 +60,14 @@ pub(super) fn resolve(
     })
 }
 
-/// The policy: as written, or what the Service had, or what its other fields mean.
-fn policy_of(service: &Service, remembered: Option<&ServiceAllocation>) -> IpFamilyPolicy {
-    if let Some(policy) = service.ip_family_policy {
-        return policy;
-    }
-    let before = remembered.and_then(|record| record.ip_family_policy);
-    let two_addresses = service.cluster_ips.len() == 2;
-    match before {
-        Some(policy) if !(two_addresses && policy == IpFamilyPolicy::SingleStack) => policy,
-        _ if two_addresses || endpoints_by_others(service) => IpFamilyPolicy::RequireDualStack,
-        _ => IpFamilyPolicy::SingleStack,
-    }
+/// The policy: as written, or what the other fields mean.
+fn policy_of(service: &Service) -> IpFamilyPolicy {
+    let two = service.cluster_ips.len() == 2 || endpoints_by_others(service);
+    service.ip_family_policy.unwrap_or(if two {
+        IpFamilyPolicy::RequireDualStack
+    } else {
+        IpFamilyPolicy::SingleStack
+    })
 }
 
 /// Headless without a selector: someone else makes its endpoints, of whatever family.
@@ -115,39 +107,18 @@ fn any_families(
     families
 }
 
-/// The families a `PreferDualStack` Service had, if its manifest names no others: a change of the
-/// cluster's ranges neither gives it a second address nor takes one away.
-fn unchanged_dual_stack(
-    service: &Service,
-    policy: IpFamilyPolicy,
-    remembered: Option<&ServiceAllocation>,
-) -> Option<Vec<IpFamily>> {
-    let remembered = remembered?;
-    let prefer = IpFamilyPolicy::PreferDualStack;
-    if policy != prefer || remembered.ip_family_policy != Some(prefer) {
-        return None;
-    }
-    let had = remembered.families();
-    (!had.is_empty() && had.starts_with(&requested(service))).then_some(had)
-}
-
 /// Families out of those the cluster has ranges for, and those of the explicit cluster IPs.
 fn families_with_ranges(
     service: &Service,
     policy: IpFamilyPolicy,
     configured: &[IpFamily],
-    remembered: Option<&ServiceAllocation>,
 ) -> Result<Vec<IpFamily>, Vec<Refusal>> {
     let mut known = configured.to_vec();
     known.extend(explicit(service).filter(|family| !configured.contains(family)));
 
     let mut families = requested(service);
     if families.is_empty() {
-        let had = remembered.and_then(|record| record.families().first().copied());
-        families.push(
-            had.filter(|family| known.contains(family))
-                .unwrap_or_else(|| default_family(configured)),
-        );
+        families.push(default_family(configured));
     }
     refuse_unknown(&families, policy, &known)?;
     if policy != IpFamilyPolicy::SingleStack && known.len() == 2 {

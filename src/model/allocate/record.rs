@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{
-    IpFamily, IpFamilyPolicy, NamespacedName, Protocol, Service, ServicePort, ServiceType,
-};
+use super::super::{NamespacedName, Protocol, Service, ServicePort, ServiceType};
 
 /// Everything that Services hold, by Service.
 ///
@@ -23,8 +21,6 @@ pub struct Allocations {
 pub struct ServiceAllocation {
     /// `spec.clusterIPs`: at most one of each family, primary first.
     pub cluster_ips: Vec<IpAddr>,
-    /// `spec.ipFamilyPolicy`: what a manifest means that no longer says.
-    pub ip_family_policy: Option<IpFamilyPolicy>,
     /// Ports of the Service that have a node port.
     pub node_ports: Vec<NodePortAllocation>,
     /// `spec.healthCheckNodePort`.
@@ -81,14 +77,6 @@ impl FromIterator<(NamespacedName, ServiceAllocation)> for Allocations {
 }
 
 impl ServiceAllocation {
-    /// The families of its addresses, primary first.
-    pub(super) fn families(&self) -> Vec<IpFamily> {
-        self.cluster_ips
-            .iter()
-            .map(|ip| IpFamily::of(*ip))
-            .collect()
-    }
-
     /// What an allocated Service holds; `None` for one that holds nothing.
     pub(super) fn of(service: &Service) -> Option<Self> {
         if service.service_type == ServiceType::ExternalName {
@@ -104,7 +92,6 @@ impl ServiceAllocation {
         };
         let record = Self {
             cluster_ips: service.cluster_ips.clone(),
-            ip_family_policy: service.ip_family_policy,
             node_ports: service.ports.iter().filter_map(node_port).collect(),
             health_check_node_port: service.health_check_node_port,
         };
@@ -123,8 +110,6 @@ struct NamedRecord {
     name: String,
     #[serde(default, rename = "clusterIPs", skip_serializing_if = "Vec::is_empty")]
     cluster_ips: Vec<IpAddr>,
-    #[serde(default, with = "policy", skip_serializing_if = "Option::is_none")]
-    ip_family_policy: Option<IpFamilyPolicy>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     node_ports: Vec<NodePortAllocation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,7 +125,6 @@ impl From<Allocations> for Vec<NamedRecord> {
                 namespace: service.namespace.as_ref().to_owned(),
                 name: service.name.as_ref().to_owned(),
                 cluster_ips: record.cluster_ips,
-                ip_family_policy: record.ip_family_policy,
                 node_ports: record.node_ports,
                 health_check_node_port: record.health_check_node_port,
             })
@@ -157,7 +141,6 @@ impl TryFrom<Vec<NamedRecord>> for Allocations {
             let service = NamespacedName::new(entry.namespace, entry.name);
             let record = ServiceAllocation {
                 cluster_ips: entry.cluster_ips,
-                ip_family_policy: entry.ip_family_policy,
                 node_ports: entry.node_ports,
                 health_check_node_port: entry.health_check_node_port,
             };
@@ -167,46 +150,6 @@ impl TryFrom<Vec<NamedRecord>> for Allocations {
             services.insert(service, record);
         }
         Ok(Self { services })
-    }
-}
-
-/// `ipFamilyPolicy` in the API's spelling.
-mod policy {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use super::super::families::policy_name;
-    use super::IpFamilyPolicy;
-
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        clippy::ref_option,
-        reason = "the signature that serde calls"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        policy: &Option<IpFamilyPolicy>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        match policy {
-            Some(policy) => to.serialize_str(policy_name(*policy)),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<IpFamilyPolicy>, D::Error> {
-        let Some(text) = Option::<String>::deserialize(from)? else {
-            return Ok(None);
-        };
-        let all = [
-            IpFamilyPolicy::SingleStack,
-            IpFamilyPolicy::PreferDualStack,
-            IpFamilyPolicy::RequireDualStack,
-        ];
-        all.into_iter()
-            .find(|policy| policy_name(*policy) == text)
-            .map(Some)
-            .ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not an IP family policy")))
     }
 }
 

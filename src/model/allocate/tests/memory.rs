@@ -1,4 +1,4 @@
-use super::super::super::IpFamilyPolicy::{PreferDualStack, SingleStack};
+use super::super::super::IpFamilyPolicy::{PreferDualStack, RequireDualStack, SingleStack};
 use super::*;
 
 fn named(name: &str, ports: impl Into<Vec<ServicePort>>) -> Service {
@@ -152,56 +152,43 @@ fn prefer(name: &str) -> Service {
 }
 
 #[test]
-fn new_ranges_neither_upgrade_nor_downgrade_prefer_dual_stack() {
+fn prefer_dual_stack_takes_every_family_that_has_a_range_today() {
     let dual = Cluster::dual([]).ranges;
-    let single = Cluster::v4([]).ranges;
-    let mut cluster = Cluster::v4([prefer("a")]).done();
-    let had = cluster.ips("a");
-    cluster.ranges = dual;
-    cluster.set([prefer("a"), prefer("b")]);
-    cluster.allocate().unwrap();
-    assert_eq!(cluster.ips("a"), had);
-    let both = cluster.ips("b");
-    assert_eq!(both.len(), 2);
-    cluster.ranges = single;
-    cluster.set([prefer("b")]);
-    cluster.allocate().unwrap();
-    assert_eq!(cluster.ips("b"), both);
-}
-
-#[test]
-fn asking_for_a_second_family_upgrades_and_single_stack_downgrades() {
     let mut cluster = Cluster::v4([prefer("a")]).done();
     let had = cluster.ip("a");
-    cluster.ranges = Cluster::dual([]).ranges;
-    cluster.set([Service {
-        ip_families: vec![V4, V6],
-        ..prefer("a")
-    }]);
+    cluster.ranges = dual;
+    cluster.set([prefer("a")]);
     cluster.allocate().unwrap();
     let both = cluster.ips("a");
     assert_eq!((both.len(), &both[0]), (2, &had));
 
     cluster.set([service("a")]);
     cluster.allocate().unwrap();
-    assert_eq!(cluster.ips("a"), both, "no policy means the one it had");
-
-    cluster.set([Service {
-        ip_family_policy: Some(SingleStack),
-        ..service("a")
-    }]);
-    cluster.allocate().unwrap();
-    assert_eq!(cluster.ip("a"), had);
+    assert_eq!(cluster.ip("a"), had, "no policy is one family");
 }
 
 #[test]
-fn the_primary_family_stays_when_the_order_of_ranges_changes() {
-    let mut cluster = Cluster::dual([service("a")]).done();
-    let had = cluster.ip("a");
-    cluster.ranges.cluster_ips.reverse();
-    cluster.set([service("a")]);
-    cluster.allocate().unwrap();
-    assert_eq!(cluster.ip("a"), had);
+fn families_of_an_earlier_manifest_do_not_decide_for_a_later_one() {
+    let families = |policy, ip_families: &[_]| Service {
+        ip_family_policy: policy,
+        ip_families: ip_families.to_vec(),
+        ..service("a")
+    };
+    let mut cluster = Cluster::dual([families(Some(RequireDualStack), &[])]).done();
+    for (manifest, expected) in [
+        (families(None, &[V4]), vec![V4]),
+        (families(None, &[V6]), vec![V6]),
+        (families(Some(SingleStack), &[]), vec![V4]),
+        (families(Some(PreferDualStack), &[V6]), vec![V6, V4]),
+        (families(None, &[]), vec![V4]),
+    ] {
+        cluster.set([manifest]);
+        cluster.allocate().unwrap();
+        assert_eq!(cluster.get("a").ip_families, expected);
+        if expected == [V4] {
+            assert_eq!(cluster.ips("a").len(), 1);
+        }
+    }
 }
 
 #[test]
