@@ -150,14 +150,14 @@ fn every_refused_step_is_named_with_the_part_that_is_wrong() {
         let lines: Vec<_> = refusals(result).iter().map(ToString::to_string).collect();
         let expected = [
             "delete chain ip nat B: Device or resource busy (it is still in use)",
-            "add rule in chain ip nat A: No such file or directory (the chain, a chain it jumps \
-             to, or a kernel module for it is missing), at expression 2 (immediate)",
-            "add rule in chain ip nat A: No such file or directory (the chain, a chain it jumps \
-             to, or a kernel module for it is missing), at expression 2 (match no-such-match)",
+            "add rule in chain ip nat A: No such file or directory (the chain, a chain or set it refers to, \
+             or a kernel module for it is missing), at expression 2 (immediate)",
+            "add rule in chain ip nat A: No such file or directory (the chain, a chain or set it refers to, \
+             or a kernel module for it is missing), at expression 2 (match no-such-match)",
             "flush chain ip nat GONE: No such file or directory, at the chain's name",
             "delete rule 999 in chain ip nat A: No such file or directory, at the rule's handle",
-            "insert rule in chain ip nat A: No such file or directory (the chain, a chain it \
-             jumps to, or a kernel module for it is missing), at the neighbouring rule's handle",
+            "insert rule in chain ip nat A: No such file or directory (the chain, a chain or set it \
+             refers to, or a kernel module for it is missing), at the neighbouring rule's handle",
             "delete table ip6 nat: No such file or directory, at the table's name",
         ];
         assert_eq!(lines, expected);

@@ -49,6 +49,14 @@ fn address_map() -> SetSpec {
     }
 }
 
+/// A set without a name of its own: `NFT_SET_ANONYMOUS` and `NFT_SET_CONSTANT`.
+fn nameless() -> SetSpec {
+    SetSpec {
+        flags: 3,
+        ..addresses()
+    }
+}
+
 fn add_set(name: &str, spec: SetSpec) -> Op {
     let set = set(name);
     Op::AddSet { set, spec }
@@ -484,6 +492,24 @@ fn the_memory_and_the_kernel_refuse_the_same() {
         vec![Op::DeleteSet(set("missing"))],
         vec![Op::FlushChain(chain(V4, "t", "c")), Op::DeleteSet(set("s"))],
         vec![add_set("sized", sized), add("sized", plain(0..3))],
+        // A nameless set, as `ip daddr { … }` in a rule makes it.
+        vec![
+            add_set("__set0", nameless()),
+            add("__set0", plain(0..3)),
+            lookup("__set0", None, false),
+        ],
+        vec![add_set("__set0", nameless())],
+        vec![add("__set0", plain(3..4))],
+        vec![delete("__set0", plain(0..1))],
+        vec![Op::DeleteSet(set("__set0"))],
+        vec![lookup("__set0", None, false)],
+        vec![
+            Op::FlushChain(chain(V4, "t", "c")),
+            add_set("__set0", nameless()),
+            add("__set0", plain(5..7)),
+            lookup("__set0", None, false),
+        ],
+        vec![Op::FlushChain(chain(V4, "t", "c"))],
         vec![Op::DeleteTable(table(V4, "t"))],
     ];
     in_new_netns(|| {

@@ -279,6 +279,33 @@ fn other_forms_that_mean_the_same_are_read() {
     assert_ne!(decode(&native, IpFamily::V4), Decoded::Foreign);
 }
 
+#[test]
+fn native_expressions_make_a_rule_foreign() {
+    let natives = [
+        Expr::MetaSet { key: 3, sreg: 1 },
+        Expr::Lookup {
+            set: "s".into(),
+            sreg: 1,
+            dreg: None,
+            not: false,
+        },
+        Expr::Masquerade { flags: 0 },
+        Expr::Reject { kind: 0, code: 3 },
+    ];
+    for native in natives {
+        for exprs in [
+            vec![native.clone(), Expr::Counter],
+            vec![Expr::Counter, native.clone()],
+        ] {
+            let body = RuleBody {
+                exprs,
+                ..RuleBody::default()
+            };
+            assert_eq!(decode(&body, IpFamily::V4), Decoded::Foreign, "{native:?}");
+        }
+    }
+}
+
 fn hex(port: u16) -> String {
     let [a, b] = port.to_ne_bytes();
     format!("{a:02x}{b:02x}{a:02x}{b:02x}")

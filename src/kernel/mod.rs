@@ -3,8 +3,8 @@
 //!
 //! Must not know Kubernetes: it speaks of tables, chains, rules, links and namespaces.
 //!
-//! * [`nft`]: transactions on nf_tables, dumps of tables, chains and rules, the same in memory for
-//!   tests.
+//! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
+//!   in memory for tests.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.

@@ -150,13 +150,20 @@ impl Refusal {
         let adding = self.operation != "delete" && self.operation != "flush";
         match Errno::from_raw(self.errno) {
             Errno::ENOENT if rule && adding => {
-                Some("the chain, a chain it jumps to, or a kernel module for it is missing")
+                Some("the chain, a chain or set it refers to, or a kernel module for it is missing")
             }
             Errno::EBUSY => Some("it is still in use"),
             Errno::EMLINK | Errno::ELOOP => Some("chains jump in a circle, or too deep"),
             Errno::EEXIST | Errno::EOPNOTSUPP if adding && self.object.starts_with("chain") => {
                 Some("it exists with another type, hook or priority")
             }
+            Errno::EEXIST if self.object.starts_with("elements") => {
+                Some("an element is there with other data")
+            }
+            Errno::EEXIST if self.object.starts_with("set") => {
+                Some("it exists with another key, data or flags")
+            }
+            Errno::ENFILE if self.object.starts_with("elements") => Some("the set is full"),
             Errno::EPERM => Some("the table belongs to another program"),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! nf_tables over netlink: transactions, dumps, and the boundary the rest of portolan sees.
 //!
-//! Built on libnftnl for objects and libmnl for the socket; neither shows outside of this module.
+//! Built on libnftnl for tables, chains and rules, and libmnl for the socket; neither shows outside
+//! of this module. Sets and elements are written directly, because there can be a million of them.
 //! Must not know iptables: xtables matches and targets are carried as the bytes they are.
 //!
 //! ```no_run

@@ -106,19 +106,22 @@ impl Ruleset {
                 Ok(Effect::Changed)
             }
             Op::FlushChain(chain) => {
-                let rules = &mut self.chain(chain)?.rules;
-                let had_rules = !rules.is_empty();
-                rules.clear();
-                Ok(if had_rules {
-                    Effect::Changed
-                } else {
+                let rules = std::mem::take(&mut self.chain(chain)?.rules);
+                let table = self.table_of(chain)?;
+                for rule in &rules {
+                    table.release_sets(&rule.body);
+                }
+                Ok(if rules.is_empty() {
                     Effect::Nothing
+                } else {
+                    Effect::Changed
                 })
             }
             Op::DeleteRule { chain, handle } => {
-                let chain = self.chain(chain)?;
-                let index = chain.index_of(*handle)?;
-                chain.rules.remove(index);
+                let home = self.chain(chain)?;
+                let index = home.index_of(*handle)?;
+                let rule = home.rules.remove(index);
+                self.table_of(chain)?.release_sets(&rule.body);
                 Ok(Effect::Changed)
             }
             Op::AddSet { set, spec } => self.table_with(&set.table)?.add_set(&set.name, spec),
@@ -139,6 +142,14 @@ impl Ruleset {
             }
             Op::DeleteElements { set, elements } => {
                 let table = self.table_with(&set.table)?;
+                let found = table.set_mut(&set.name)?;
+                if found.is_anonymous() {
+                    return Err(Errno::EOPNOTSUPP);
+                }
+                let constant = found.is_constant();
+                if constant && table.set_in_use(&set.name) {
+                    return Err(Errno::EBUSY);
+                }
                 table.set_mut(&set.name)?.delete(elements)
             }
             Op::AddRule { chain, place, rule } => {

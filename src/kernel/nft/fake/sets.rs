@@ -13,6 +13,8 @@ use super::ruleset::{Effect, Result};
 use crate::plan::expr::{Expr, RuleBody};
 use crate::plan::op::{Element, SetSpec};
 
+/// `NFT_SET_ANONYMOUS`.
+const ANONYMOUS: u32 = 0x1;
 /// `NFT_SET_CONSTANT`.
 const CONSTANT: u32 = 0x2;
 /// `NFT_SET_INTERVAL`.
@@ -69,6 +71,11 @@ impl Set {
     /// The element with a key.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Element> {
         self.elements.get(&(key.into(), false))
+    }
+
+    /// Whether it belongs to the one rule that uses it, and goes with it.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.spec.flags & ANONYMOUS != 0
     }
 
     /// Whether its elements may not change once a rule refers to it.

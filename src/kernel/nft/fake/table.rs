@@ -50,9 +50,20 @@ impl Table {
         users.any(|(set, _)| set == name)
     }
 
+    /// Nameless sets go with the rule they belong to, whose body this was.
+    pub(super) fn release_sets(&mut self, body: &RuleBody) {
+        for (set, _) in users(body) {
+            if self.set(set).is_some_and(Set::is_anonymous) {
+                self.sets.remove(set);
+            }
+        }
+    }
+
     pub(super) fn add_set(&mut self, name: &Arc<str>, spec: &SetSpec) -> Result<Effect> {
         if let Some(set) = self.sets.get(name) {
-            return if set.fits(spec) {
+            return if set.is_anonymous() {
+                Err(Errno::EOPNOTSUPP)
+            } else if set.fits(spec) {
                 Ok(Effect::Made(set.handle))
             } else {
                 Err(Errno::EEXIST)
@@ -138,7 +149,11 @@ impl Table {
             }
         }
         for (set, expr) in users(body) {
-            self.set(set).ok_or(Errno::ENOENT)?.check_user(expr)?;
+            let found = self.set(set).ok_or(Errno::ENOENT)?;
+            found.check_user(expr)?;
+            if found.is_anonymous() && self.set_in_use(set) {
+                return Err(Errno::EBUSY);
+            }
         }
         let home = self.chains.get_mut(chain).ok_or(Errno::ENOENT)?;
         let body = body.clone();
