@@ -13,9 +13,6 @@ pub mod slots;
 mod state;
 pub mod text;
 
-#[cfg(test)]
-mod tests;
-
 pub use changes::{ServiceChange, changes, deviations};
 pub use plan::{Counts, SetChange, TablePlan, plan};
 pub use state::{ChainState, ElementKey, ElementValue, SetState, TableState};

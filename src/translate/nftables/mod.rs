@@ -18,9 +18,6 @@ mod rule;
 mod ruleset;
 mod sets;
 
-#[cfg(test)]
-mod tests;
-
 pub use claims::Conflict;
 pub use key::FrontEnd;
 pub use options::NftablesOptions;

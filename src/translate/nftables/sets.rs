@@ -215,6 +215,11 @@ impl SetId {
         if self == Self::Endpoints {
             data.extend(attribute(4, &endpoint_typeof(family)));
         }
+        if self == Self::Affinity {
+            // What nft writes for `type` where a map has no expressions to name.
+            data.extend(attribute(3, &NO_TYPEOF));
+            data.extend(attribute(4, &NO_TYPEOF));
+        }
         data.extend(attribute(6, &0_u32.to_ne_bytes()));
         data.extend(attribute(7, &[comment.as_bytes(), &[0]].concat()));
         data.into()
@@ -241,6 +246,9 @@ fn length(types: &[u32], family: IpFamily) -> u32 {
         })
         .sum()
 }
+
+/// What nft stores in place of a `typeof`: a concatenation of nothing.
+const NO_TYPEOF: [u8; 8] = [0, 4, 13, 0, 0, 0, 1, 0];
 
 /// What nft stores for `typeof ip daddr . meta l4proto . th dport . numgen random mod 65536`.
 #[rustfmt::skip]
