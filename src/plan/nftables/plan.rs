@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::state::{ElementKey, ElementValue, SetState, TableState, joined};
+use super::text::INTERVAL;
 use super::{AFFINITY, ENDPOINTS, is_variable_chain, is_variable_set, order_free};
 use crate::plan::diff::Step;
 use crate::plan::op::{ChainRef, Element, Op, Place, SetRef};
@@ -233,7 +234,12 @@ impl TablePlan<'_> {
             self.add_set(name, emit)?;
         }
         for (name, set) in &self.desired.sets {
-            let mut elements = set.elements.iter().peekable();
+            let mut elements: Vec<_> = set.elements.iter().collect();
+            if set.spec.flags & INTERVAL != 0 {
+                // The kernel wants ends of intervals in order.
+                elements.sort_by_key(|(key, _)| *key);
+            }
+            let mut elements = elements.into_iter().peekable();
             while elements.peek().is_some() {
                 let set = self.set(name);
                 let some = elements.by_ref().take(STAGE_ELEMENTS);

@@ -105,7 +105,15 @@ impl<'a> NftablesRuleset<'a> {
         }
         let cidrs = self.options.service_cidrs.iter();
         let cidrs = cidrs.filter(|cidr| IpFamily::of(cidr.addr()) == self.options.family);
-        for cidr in IpNet::aggregate(&cidrs.copied().collect()) {
+        let cidrs = IpNet::aggregate(&cidrs.copied().collect());
+        let zero = super::key::zero(self.options.family);
+        if !cidrs.is_empty() && cidrs.iter().all(|cidr| cidr.network() != zero) {
+            // As nft does: what lies before the first interval ends an interval.
+            let mut end = element(Key::new().address(zero).bytes(), None, None);
+            end.interval_end = true;
+            visit("service-cidrs", end);
+        }
+        for cidr in cidrs {
             let start = Key::new().address(cidr.network()).bytes();
             visit("service-cidrs", element(start, None, None));
             if let Some(after) = next_address(cidr.broadcast()) {

@@ -209,18 +209,21 @@ impl SetId {
         if matches!(self, Self::Endpoints | Self::Affinity) {
             data.extend(attribute(1, &0_u32.to_ne_bytes()));
         }
-        if matches!(self, Self::Endpoints | Self::Sizes) {
-            data.extend(attribute(3, &key_typeof(family)));
+        match self.shape() {
+            Shape::Address => {}
+            Shape::FrontEndNumber => data.extend(attribute(3, &key_typeof(family))),
+            _ => data.extend(attribute(3, &NO_TYPEOF)),
         }
         if self == Self::Endpoints {
             data.extend(attribute(4, &endpoint_typeof(family)));
         }
         if self == Self::Affinity {
-            // What nft writes for `type` where a map has no expressions to name.
-            data.extend(attribute(3, &NO_TYPEOF));
             data.extend(attribute(4, &NO_TYPEOF));
         }
-        data.extend(attribute(6, &0_u32.to_ne_bytes()));
+        if matches!(self, Self::Endpoints | Self::Affinity) {
+            // Data is no interval.
+            data.extend(attribute(6, &0_u32.to_ne_bytes()));
+        }
         data.extend(attribute(7, &[comment.as_bytes(), &[0]].concat()));
         data.into()
     }
