@@ -10,5 +10,6 @@ pub mod expr;
 mod expr_text;
 pub mod json;
 pub mod nft_text;
+pub mod nftables;
 pub mod op;
 pub mod xtables;

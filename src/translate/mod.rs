@@ -3,3 +3,4 @@
 //! Owns what the rules of each mode look like. Pure; must not talk to sockets.
 
 pub mod iptables;
+pub mod nftables;

@@ -1,0 +1,93 @@
+//! Table `portolan` of one family: what it should hold, what it holds, and the steps between.
+//!
+//! [`TableState`] is either side of the comparison; [`TablePlan`] is the difference as steps.
+//! [`slots`] numbers the endpoints of a front end, [`text`] writes what `nft -f` loads.
+//!
+//! Knows the names of the layout's two parts that follow values in use, and that the order of
+//! slots means nothing. Must not know Services.
+
+mod changes;
+mod order_free;
+mod plan;
+pub mod slots;
+mod state;
+pub mod text;
+
+pub use changes::{ServiceChange, changes, deviations};
+pub use plan::{Counts, SetChange, TablePlan, plan};
+pub use state::{ChainState, ElementKey, ElementValue, SetState, TableState};
+
+use std::sync::Arc;
+
+use super::expr::RuleBody;
+use super::op::{Element, Hook, SetSpec, TableRef};
+
+/// The map of endpoints, whose slots may be dealt out in any order.
+pub const ENDPOINTS: &str = "endpoints";
+/// The map that packets fill; its elements are never compared.
+pub const AFFINITY: &str = "affinity";
+/// Sets of source ranges, one per prefix length in use.
+pub const SOURCES_PREFIX: &str = "sources-";
+/// Sets of endpoints with affinity, one per timeout in use.
+pub const AFFINITY_ENDPOINTS_PREFIX: &str = "affinity-endpoints-";
+/// Chain with a rule per prefix length in use.
+pub const SOURCE_RANGES: &str = "source-ranges";
+/// Chain with rules per affinity timeout in use.
+pub const REMEMBER_CLIENTS: &str = "remember-clients";
+
+/// A set or map with what `nft` shows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetDef {
+    /// Name.
+    pub name: Arc<str>,
+    /// What the kernel is told.
+    pub spec: SetSpec,
+    /// The comment within `spec.userdata`.
+    pub comment: Box<str>,
+}
+
+/// A rule with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleDef {
+    /// What the kernel is told.
+    pub body: RuleBody,
+    /// The rule as `nft` loads it.
+    pub text: Box<str>,
+}
+
+/// A chain with its rules in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainDef {
+    /// Name.
+    pub name: Arc<str>,
+    /// Set for a base chain.
+    pub hook: Option<Hook>,
+    /// Rules.
+    pub rules: Vec<RuleDef>,
+}
+
+/// A desired table, from the few objects it always has to the elements of every service.
+pub trait NftRuleset {
+    /// The table.
+    fn table(&self) -> TableRef;
+    /// Its comment.
+    fn comment(&self) -> &str;
+    /// Its sets and maps.
+    fn sets(&self) -> Vec<SetDef>;
+    /// Its chains, each after those that its rules lead to, base chains last.
+    fn chains(&self) -> Vec<ChainDef>;
+    /// Visits the elements with the name of their set. Shared elements come once.
+    fn for_each_element(&self, visit: &mut dyn FnMut(&str, Element));
+}
+
+/// The set comes and goes with a value in use.
+#[must_use]
+pub fn is_variable_set(name: &str) -> bool {
+    name.starts_with(SOURCES_PREFIX) || name.starts_with(AFFINITY_ENDPOINTS_PREFIX)
+}
+
+/// The rules of the chain follow values in use.
+#[must_use]
+pub fn is_variable_chain(name: &str) -> bool {
+    name == SOURCE_RANGES || name == REMEMBER_CLIENTS
+}

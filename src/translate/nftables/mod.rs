@@ -1,0 +1,25 @@
+//! portolan's nftables mode: table `portolan` of one family for one node, as
+//! `docs/nftables-layout.md` describes it.
+//!
+//! [`NftablesRuleset`] is the way in; [`NftablesOptions`] says how the node is set up. Chains and
+//! rules are the same for every cluster (`fixed`, `pick`, `remember`); Services are elements of
+//! sets and maps ([`elements`]).
+//!
+//! Must not read or write the kernel. No rule, chain or set may exist because a Service exists.
+
+mod claims;
+pub mod elements;
+mod fixed;
+mod key;
+mod options;
+mod pick;
+mod remember;
+mod rule;
+mod ruleset;
+mod sets;
+
+pub use claims::Conflict;
+pub use key::FrontEnd;
+pub use options::NftablesOptions;
+pub use ruleset::{NftablesRuleset, TABLE};
+pub use sets::SetId;
