@@ -39,7 +39,7 @@ fn read(socket: &mut Socket, table: &TableRef) -> TableState {
     })
     .unwrap();
     dump_rules(socket, table, None, &mut |view| {
-        state.add_rule(view.chain, view.body)
+        state.add_rule(view.chain, view.body);
     })
     .unwrap();
     for name in state.sets.keys().cloned().collect::<Vec<_>>() {

@@ -5,6 +5,7 @@
 //! the wire form of the Kubernetes API (that is [`crate::source`]).
 
 pub mod allocate;
+mod delta;
 mod endpoint;
 mod endpoint_choice;
 mod family;
@@ -15,6 +16,7 @@ mod service;
 mod service_port;
 mod snapshot;
 
+pub use delta::{SnapshotDelta, Touched};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSlice};
 pub use endpoint_choice::{EndpointAddress, EndpointChoice, choose_endpoints, endpoints_of};
 pub use family::{IpFamily, Protocol};

@@ -157,7 +157,7 @@ fn source_in(mut rule: Rule, cidr: &IpNet, inside: bool) -> Rule {
         IpAddr::V6(v6) => (v6.octets().to_vec(), 8),
     };
     let length = cidr.prefix_len();
-    if length % 8 == 0 {
+    if length.is_multiple_of(8) {
         let used = bytes.get(..usize::from(length / 8)).unwrap_or_default();
         return payload(rule, offset, u32::from(length / 8), &text).compare(inside, used);
     }

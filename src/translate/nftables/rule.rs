@@ -365,7 +365,7 @@ impl Rule {
 
 /// The register of a 4-byte word.
 pub(super) fn register(word: u32) -> Register {
-    if word % 4 == 0 {
+    if word.is_multiple_of(4) {
         1 + word / 4
     } else {
         8 + word

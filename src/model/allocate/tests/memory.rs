@@ -214,6 +214,4 @@ fn text_that_is_no_record_of_allocations_is_refused() {
     assert!(reason(twice).contains("Service d/a is listed twice"));
     let unknown = r#"[{"namespace":"d","name":"a","clusterIP":"10.0.0.1"}]"#;
     assert!(reason(unknown).contains("unknown field `clusterIP`"));
-    let policy = r#"[{"namespace":"d","name":"a","ipFamilyPolicy":"Both"}]"#;
-    assert!(reason(policy).contains("\"Both\" is not an IP family policy"));
 }
