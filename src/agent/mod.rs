@@ -4,8 +4,12 @@
 //! of the node that rules depend on. Must not hide a failure, and must not know how a rule looks
 //! or how a message is written.
 
+pub mod backend;
+pub mod cleanup;
 pub mod cluster;
 pub mod facts;
-pub mod program;
-pub mod rulesets;
+pub mod iptables;
+pub mod leftovers;
+pub mod nftables;
+pub mod node;
 pub mod sync;
