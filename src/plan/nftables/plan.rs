@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::state::{ElementKey, ElementValue, SetState, TableState, joined};
 use super::text::INTERVAL;
-use super::{AFFINITY, ENDPOINTS, is_variable_chain, is_variable_set, order_free};
+use super::{AFFINITY, COMMENT, ENDPOINTS, is_variable_chain, is_variable_set, order_free};
 use crate::plan::diff::Step;
 use crate::plan::op::{ChainRef, Element, Op, Place, SetRef};
 
@@ -90,6 +90,7 @@ fn same_fixed_part(desired: &TableState, present: &TableState) -> bool {
         })
     };
     desired.table == present.table
+        && present.flaws.is_empty()
         && sets_equal(desired, present)
         && sets_equal(present, desired)
         && desired.chains.len() == present.chains.len()
@@ -229,7 +230,10 @@ impl TablePlan<'_> {
         staged: bool,
         emit: &mut dyn FnMut(Step) -> Result<(), E>,
     ) -> Result<(), E> {
-        emit(Step::Op(Op::AddTable(self.desired.table.clone())))?;
+        emit(Step::Op(Op::AddCommentedTable {
+            table: self.desired.table.clone(),
+            comment: COMMENT.into(),
+        }))?;
         for name in self.desired.sets.keys() {
             self.add_set(name, emit)?;
         }

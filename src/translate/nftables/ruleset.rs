@@ -15,7 +15,7 @@ use crate::model::{
     IpFamily, NodePortAddresses, ProxiedPort, ServicePortName, Snapshot, choose_endpoints,
     endpoints_of, proxied_ports,
 };
-use crate::plan::nftables::{ChainDef, NftRuleset, SetDef};
+use crate::plan::nftables::{COMMENT, ChainDef, NftRuleset, SetDef};
 use crate::plan::op::{Element, TableRef};
 
 /// Name of the table.
@@ -135,7 +135,7 @@ impl NftRuleset for NftablesRuleset<'_> {
     }
 
     fn comment(&self) -> &str {
-        "Kubernetes services, layout 1"
+        COMMENT
     }
 
     fn sets(&self) -> Vec<SetDef> {
