@@ -12,8 +12,6 @@ mod support;
 
 #[path = "traffic/affinity.rs"]
 mod affinity;
-#[path = "traffic/bed.rs"]
-mod bed;
 #[path = "traffic/cluster_ip.rs"]
 mod cluster_ip;
 #[path = "traffic/endpoints.rs"]
