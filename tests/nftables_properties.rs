@@ -79,7 +79,10 @@ fn an_endpoint_more_or_less_moves_as_few_slots_as_can_be() {
     assert_eq!(moves(16, 17), (16, 19));
     assert_eq!(moves(64, 65), (1, 2));
     assert_eq!(moves(4096, 4097), (1, 2));
-    assert_eq!(moves(3000, 2999), (1, 0));
+    // The address that is last as text has the last slot.
+    assert_eq!(moves(6, 5), (1, 0));
+    // This one has not: the last one takes its slot.
+    assert_eq!(moves(3000, 2999), (2, 1));
 }
 
 #[test]

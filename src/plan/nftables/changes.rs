@@ -70,12 +70,13 @@ pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Str
             .map(|what| format!("{table}: {what}"))
             .collect();
     }
-    let [missing, foreign, differ] = plan.object_changes();
-    let missing = missing.iter().map(|set| format!("set {set}: missing"));
-    let foreign = foreign.iter().map(|set| format!("set {set}: not wanted"));
-    let differ = differ
-        .iter()
-        .map(|chain| format!("chain {chain}: other rules"));
+    let objects = plan.delta().into_iter();
+    let missing = objects.clone().flat_map(|delta| &delta.add_sets);
+    let missing = missing.map(|(set, _)| format!("set {set}: missing"));
+    let foreign = objects.clone().flat_map(|delta| &delta.delete_sets);
+    let foreign = foreign.map(|set| format!("set {set}: not wanted"));
+    let differ = objects.flat_map(|delta| &delta.refill);
+    let differ = differ.map(|(chain, _)| format!("chain {chain}: other rules"));
     let mut lines: Vec<_> = missing.chain(foreign).chain(differ).collect();
     for change in changes(plan, present) {
         let service = if change.service.is_empty() {
