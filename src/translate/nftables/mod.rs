@@ -8,6 +8,7 @@
 //! Must not read or write the kernel. No rule, chain or set may exist because a Service exists.
 
 mod claims;
+mod configured;
 pub mod elements;
 mod fixed;
 mod key;
