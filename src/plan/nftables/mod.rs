@@ -21,6 +21,7 @@ pub use delta::{SetChange, TableDelta};
 pub use order_free::deal;
 pub use plan::{Counts, TablePlan, plan};
 pub use state::{ChainState, ElementKey, ElementValue, SetState, TableState};
+pub use whole::whole_table;
 
 use std::sync::Arc;
 

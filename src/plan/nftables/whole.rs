@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::{NftRuleset, RuleDef};
 use crate::plan::diff::Step;
 use crate::plan::expr::RuleBody;
 use crate::plan::op::{ChainRef, Element, Hook, Op, Place, SetRef, SetSpec, TableRef};
@@ -24,6 +25,32 @@ pub(super) struct Whole<'a> {
     pub(super) chains: Vec<(Arc<str>, Option<Hook>, Vec<RuleBody>)>,
     /// Its elements.
     pub(super) elements: VisitElements<'a>,
+}
+
+/// Streams the steps that write a ruleset's table, in place of one that is there if it `replaces`
+/// that. Everything after the last [`Step::StagePoint`] belongs in one transaction; only a table
+/// that is new has such points, before its chains. Holds no more elements than a step has, for
+/// every set.
+///
+/// # Errors
+/// The first error of `emit`; nothing is emitted after it.
+pub fn whole_table<E>(
+    ruleset: &dyn NftRuleset,
+    replaces: bool,
+    emit: &mut dyn FnMut(Step) -> Result<(), E>,
+) -> Result<(), E> {
+    let sets = ruleset.sets().into_iter();
+    let chains = ruleset.chains().into_iter();
+    let bodies = |rules: Vec<RuleDef>| rules.into_iter().map(|rule| rule.body).collect();
+    let whole = Whole {
+        table: ruleset.table(),
+        sets: sets.map(|set| (set.name, set.spec)).collect(),
+        chains: chains
+            .map(|chain| (chain.name, chain.hook, bodies(chain.rules)))
+            .collect(),
+        elements: &|visit| ruleset.for_each_element(visit),
+    };
+    whole.ops(replaces, emit)
 }
 
 impl Whole<'_> {

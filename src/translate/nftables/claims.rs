@@ -34,7 +34,7 @@ pub(super) struct Claim {
 }
 
 /// The claims of a Service's ports.
-pub(super) fn claims(ports: &[ProxiedPort]) -> Vec<Claim> {
+pub(super) fn claims<'a>(ports: impl Iterator<Item = &'a ProxiedPort>) -> Vec<Claim> {
     let ports = (0..u16::MAX).zip(ports);
     let claims = ports.flat_map(|(index, port)| {
         front_ends(port).into_iter().map(move |claimed| Claim {
@@ -84,7 +84,7 @@ impl Claims {
         let mut all = Self::default();
         for service in services {
             let ports = proxied_ports(service, family);
-            all.add(&service.name, &claims(&ports));
+            all.add(&service.name, &claims(ports.iter()));
         }
         all
     }

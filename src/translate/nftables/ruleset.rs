@@ -191,7 +191,7 @@ impl NftRuleset for NftablesRuleset<'_> {
 
     fn for_each_element(&self, visit: &mut dyn FnMut(&str, Element)) {
         configured::elements(self.options, &mut |set, element| {
-            visit(&set.name(), element)
+            visit(&set.name(), element);
         });
         let mut shared: HashSet<(SetId, Box<[u8]>)> = HashSet::new();
         for service in self.snapshot.services.keys() {
