@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod facts;
+pub mod live;
 pub mod program;
 pub mod rulesets;
 pub mod sync;
