@@ -78,7 +78,8 @@ impl FromIterator<(NamespacedName, ServiceAllocation)> for Allocations {
 
 impl ServiceAllocation {
     /// What an allocated Service holds; `None` for one that holds nothing.
-    pub(super) fn of(service: &Service) -> Option<Self> {
+    #[must_use]
+    pub fn of(service: &Service) -> Option<Self> {
         if service.service_type == ServiceType::ExternalName {
             return None;
         }
