@@ -38,7 +38,7 @@ use std::collections::BTreeMap;
 pub use error::AllocationError;
 pub use ledger::{AllocationChanges, Ledger};
 pub use range::{RangeError, Ranges};
-pub use record::{Allocations, NodePortAllocation, ServiceAllocation};
+pub use record::{Allocations, NamedRecord, NodePortAllocation, ServiceAllocation};
 
 use super::{NamespacedName, Service};
 
