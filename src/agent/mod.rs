@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod facts;
 pub mod iptables;
 pub mod leftovers;
+pub mod live;
 pub mod nftables;
 pub mod node;
 pub mod sync;
