@@ -9,4 +9,5 @@ pub mod facts;
 pub mod live;
 pub mod program;
 pub mod rulesets;
+pub mod run;
 pub mod sync;
