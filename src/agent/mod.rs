@@ -6,7 +6,10 @@
 
 pub mod cluster;
 pub mod facts;
+pub mod health;
+pub mod health_check_ports;
 pub mod live;
+pub mod metrics;
 pub mod program;
 pub mod rulesets;
 pub mod run;
