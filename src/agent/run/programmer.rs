@@ -3,7 +3,9 @@
 //! A programmer lives on one thread that is inside the target network namespace, from its making
 //! to its end. It must not watch, wait, retry later or count: the loop does that.
 
+use std::io;
 use std::ops::AddAssign;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::agent::facts::FactsError;
@@ -15,6 +17,9 @@ use crate::model::{IpFamily, Snapshot, Touched};
 /// Every method leaves the kernel as it was if it fails, but for objects that nothing points to;
 /// the loop then calls again, with everything that was touched meanwhile.
 pub trait Programmer {
+    /// The families it programs.
+    fn families(&self) -> &[IpFamily];
+
     /// Takes over what the kernel holds and changes what differs. Called once, first, until it
     /// succeeds.
     ///
@@ -39,18 +44,46 @@ pub trait Programmer {
     /// As [`start`](Self::start).
     fn resync(&mut self, snapshot: &Snapshot, why: Resync) -> Result<Programmed, ProgramError>;
 
-    /// Asks, at next to no cost, whether somebody else may have changed what this programmer
-    /// wrote. The loop asks now and then, beside the notifications it listens to.
+    /// Something to wait for: when it becomes readable, or has an error, the loop calls
+    /// [`listen`](Self::listen). Asked for once, after [`start`](Self::start). A duplicate of the
+    /// monitor's descriptor will do.
+    fn wakes(&self) -> Option<io::Result<OwnedFd>> {
+        None
+    }
+
+    /// Takes everything that was heard of other programs since the last call. If there is any of
+    /// it, the loop calls [`resync`](Self::resync), at once or damped.
+    ///
+    /// # Errors
+    /// Nothing can be heard any more; the loop goes on with [`disturbed`](Self::disturbed).
+    fn listen(&mut self) -> Result<Vec<Foreign>, ProgramError> {
+        Ok(Vec::new())
+    }
+
+    /// Asks, at next to no cost, whether the kernel may hold something else than was programmed,
+    /// or something else should be programmed because the node itself changed. The loop asks now
+    /// and then, for those who cannot listen and for what cannot be heard.
     ///
     /// # Errors
     /// The kernel does not answer.
-    fn disturbed(&mut self) -> Result<bool, ProgramError>;
+    fn disturbed(&mut self) -> Result<bool, ProgramError> {
+        Ok(false)
+    }
 
     /// Removes from the kernel everything that is ours.
     ///
     /// # Errors
     /// Something of it is still there.
     fn cleanup(&mut self) -> Result<Programmed, ProgramError>;
+}
+
+/// Something another program did to what is ours, or may have done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The kind of damage, a value of the label of `portolan_repairs_total`: `rule`, `overrun`.
+    pub damage: &'static str,
+    /// What was done, by whom, in a sentence for the log.
+    pub text: String,
 }
 
 /// Why everything is compared again.
@@ -60,8 +93,8 @@ pub enum Resync {
     AfterFailure,
     /// Somebody else changed rules.
     Foreign,
-    /// Notifications were lost.
-    Overrun,
+    /// The node itself changed, or something was not heard.
+    Disturbed,
     /// The user asked (SIGHUP).
     Asked,
 }
@@ -73,7 +106,7 @@ impl Resync {
         match self {
             Self::AfterFailure => "programming failed before",
             Self::Foreign => "somebody else changed rules",
-            Self::Overrun => "notifications were lost",
+            Self::Disturbed => "the node may have changed",
             Self::Asked => "asked for",
         }
     }
