@@ -72,6 +72,14 @@ pub(crate) fn portolan_in(namespace: &Namespace, args: &[&str]) -> Run {
     Run::of(&args.join(" "), &namespace.output(PROGRAM, args))
 }
 
+/// The mode under test: every traffic test runs in a binary of its own for each.
+pub(crate) fn mode() -> &'static str {
+    match env!("CARGO_CRATE_NAME").rsplit_once('_') {
+        Some((_, "nftables")) => "nftables",
+        _ => "iptables",
+    }
+}
+
 impl Testbed {
     /// Writes the services to a file of this test.
     pub(crate) fn write(&self, services: &[Service]) -> PathBuf {
@@ -103,7 +111,7 @@ impl Testbed {
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            "iptables",
+            mode(),
             "--node-name",
             "n0",
             "--cluster-cidr",

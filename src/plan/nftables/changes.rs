@@ -52,6 +52,16 @@ pub fn changes(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Servic
     services.into_values().collect()
 }
 
+/// Sets that come and go, and chains that are written anew, as lines of a diff.
+#[must_use]
+pub fn object_lines(plan: &TablePlan<'_>) -> Vec<String> {
+    let [added, deleted, refilled] = plan.object_changes();
+    let added = added.iter().map(|set| format!("+set {set}"));
+    let deleted = deleted.iter().map(|set| format!("-set {set}"));
+    let refilled = refilled.iter().map(|chain| format!("~chain {chain}"));
+    deleted.chain(added).chain(refilled).collect()
+}
+
 /// How the present table deviates, in the order of importance; empty if it is as desired.
 #[must_use]
 pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<String> {

@@ -7,13 +7,14 @@
 //! slots means nothing. Must not know Services.
 
 mod changes;
+pub mod json;
 mod order_free;
 mod plan;
 pub mod slots;
 mod state;
 pub mod text;
 
-pub use changes::{ServiceChange, changes, deviations};
+pub use changes::{ServiceChange, changes, deviations, object_lines};
 pub use plan::{Counts, SetChange, TablePlan, plan};
 pub use state::{ChainState, ElementKey, ElementValue, SetState, TableState};
 

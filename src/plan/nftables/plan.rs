@@ -187,7 +187,7 @@ impl TablePlan<'_> {
     }
 
     /// Streams the steps. Everything after the last [`Step::StagePoint`] belongs in one
-    /// transaction; only a table that is new has such points, before its chains.
+    /// transaction; only a table that is new has such points, before its base chains.
     ///
     /// # Errors
     /// The first error of `emit`; nothing is emitted after it.
@@ -233,6 +233,41 @@ impl TablePlan<'_> {
         for name in self.desired.sets.keys() {
             self.add_set(name, emit)?;
         }
+        // Rules come before elements: the kernel walks a map for each chain that gets a rule with
+        // it (`nf_tables_bind_set`), and an empty one takes no time.
+        let base = |name: &&Arc<str>| {
+            self.desired
+                .chains
+                .get(*name)
+                .is_some_and(|c| c.hook.is_some())
+        };
+        let (hooked, plain): (Vec<_>, Vec<_>) = self.desired.chain_order.iter().partition(base);
+        self.add_chains(&plain, emit)?;
+        self.add_elements(staged, emit)?;
+        self.add_chains(&hooked, emit)
+    }
+
+    fn add_chains<E>(
+        &self,
+        names: &[&Arc<str>],
+        emit: &mut dyn FnMut(Step) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for name in names {
+            let hook = self.desired.chains.get(*name).and_then(|c| c.hook.clone());
+            let chain = self.chain(name);
+            emit(Step::Op(Op::AddChain { chain, hook }))?;
+        }
+        for name in names {
+            self.add_rules(name, emit)?;
+        }
+        Ok(())
+    }
+
+    fn add_elements<E>(
+        &self,
+        staged: bool,
+        emit: &mut dyn FnMut(Step) -> Result<(), E>,
+    ) -> Result<(), E> {
         for (name, set) in &self.desired.sets {
             let mut elements: Vec<_> = set.elements.iter().collect();
             if set.spec.flags & INTERVAL != 0 {
@@ -249,14 +284,6 @@ impl TablePlan<'_> {
                     emit(Step::StagePoint)?;
                 }
             }
-        }
-        for name in &self.desired.chain_order {
-            let hook = self.desired.chains.get(name).and_then(|c| c.hook.clone());
-            let chain = self.chain(name);
-            emit(Step::Op(Op::AddChain { chain, hook }))?;
-        }
-        for name in &self.desired.chain_order {
-            self.add_rules(name, emit)?;
         }
         Ok(())
     }

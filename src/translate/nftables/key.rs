@@ -3,6 +3,7 @@
 //! Every field is padded to 4 bytes. Addresses and ports are in network order; slots and sizes in
 //! host order, because that is what `numgen` leaves in its register.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::model::{IpFamily, Protocol};
@@ -16,6 +17,18 @@ pub struct FrontEnd {
     pub protocol: Protocol,
     /// Port.
     pub port: u16,
+}
+
+/// `10.233.10.1:80/TCP`, `node port 30080/TCP`.
+impl fmt::Display for FrontEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.address.is_unspecified() {
+            write!(f, "node port {}/{}", self.port, self.protocol)
+        } else {
+            let socket = SocketAddr::new(self.address, self.port);
+            write!(f, "{socket}/{}", self.protocol)
+        }
+    }
 }
 
 /// The address of node ports.
