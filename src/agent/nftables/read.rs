@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::kernel::nft::{NftKernel, ReadError};
-use crate::plan::nftables::{AFFINITY, TableState};
-use crate::plan::op::{Hook, SetRef, TableRef};
+use crate::plan::nftables::{AFFINITY, COMMENT, TableState};
+use crate::plan::op::{Hook, SetRef};
 
 /// Up to this many elements a set is dumped: 0.3 s of kernel time on 2 GHz cores.
 const DUMPED: u32 = 65_536;
@@ -27,10 +27,10 @@ pub fn read_table<K: NftKernel>(
     desired: &TableState,
 ) -> Result<Option<TableState>, ReadError> {
     let table = &desired.table;
-    if !exists(kernel, table)? {
+    let mut state = TableState::new(table.clone());
+    if !read_itself(kernel, &mut state)? {
         return Ok(None);
     }
-    let mut state = TableState::new(table.clone());
     let mut counts: Vec<(Arc<str>, Option<u32>)> = Vec::new();
     kernel.dump_sets(table, &mut |view| {
         // Nameless sets belong to the rule that they came with.
@@ -46,6 +46,10 @@ pub fn read_table<K: NftKernel>(
             priority: base.priority,
         });
         state.add_chain(view.name, hook);
+        if view.base.is_some_and(|base| !base.policy_accept) {
+            let flaw = format!("chain {}: policy drop", view.name);
+            state.flaws.push(flaw);
+        }
     })?;
     kernel.dump_rules(table, None, &mut |view| {
         state.add_rule(view.chain, view.body);
@@ -58,13 +62,24 @@ pub fn read_table<K: NftKernel>(
     Ok(Some(state))
 }
 
-/// Whether the table is there.
-///
-/// # Errors
-/// See [`ReadError`].
-pub fn exists<K: NftKernel>(kernel: &mut K, table: &TableRef) -> Result<bool, ReadError> {
+/// Whether the table is there, and what is wrong with it as a whole.
+fn read_itself<K: NftKernel>(kernel: &mut K, state: &mut TableState) -> Result<bool, ReadError> {
     let mut found = false;
-    kernel.dump_tables(table.family, &mut |view| found |= *view.name == *table.name)?;
+    let table = state.table.clone();
+    kernel.dump_tables(table.family, &mut |view| {
+        if *view.name != *table.name {
+            return;
+        }
+        found = true;
+        if view.dormant {
+            state.flaws.push("dormant".to_owned());
+        }
+        match view.comment {
+            Some(COMMENT) => {}
+            Some(other) => state.flaws.push(format!("another layout: {other:?}")),
+            None => state.flaws.push("another layout: no comment".to_owned()),
+        }
+    })?;
     Ok(found)
 }
 

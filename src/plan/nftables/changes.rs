@@ -115,7 +115,7 @@ pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Str
 
 /// Objects of the fixed part that are missing, too many or different.
 fn fixed_deviations(desired: &TableState, present: &TableState) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = present.flaws.clone();
     for (name, set) in &desired.sets {
         match present.sets.get(name) {
             None => lines.push(format!("set {name}: missing")),

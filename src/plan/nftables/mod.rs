@@ -29,6 +29,8 @@ use std::sync::Arc;
 use super::expr::RuleBody;
 use super::op::{Element, Hook, SetSpec, TableRef};
 
+/// The table's comment. A table with another one is of another layout, and is replaced.
+pub const COMMENT: &str = "Kubernetes services, layout 1";
 /// The map of endpoints, whose slots may be dealt out in any order.
 pub const ENDPOINTS: &str = "endpoints";
 /// The map that packets fill; its elements are never compared.

@@ -73,6 +73,7 @@ impl TableState {
             })
         };
         self.table == present.table
+            && present.flaws.is_empty()
             && sets_equal(self, present)
             && sets_equal(present, self)
             && self.chains.len() == present.chains.len()

@@ -75,6 +75,9 @@ pub struct TableState {
     pub chains: BTreeMap<Arc<str>, ChainState>,
     /// Names of the chains in the order in which they were added: base chains last.
     pub chain_order: Vec<Arc<str>>,
+    /// What else is wrong with a present table, in words; no desired one has any of it, and no
+    /// change but replacing the table puts it right.
+    pub flaws: Vec<String>,
 }
 
 impl TableState {
@@ -86,6 +89,7 @@ impl TableState {
             sets: BTreeMap::new(),
             chains: BTreeMap::new(),
             chain_order: Vec::new(),
+            flaws: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{NftRuleset, RuleDef};
+use super::{COMMENT, NftRuleset, RuleDef};
 use crate::plan::diff::Step;
 use crate::plan::expr::RuleBody;
 use crate::plan::op::{ChainRef, Element, Hook, Op, Place, SetRef, SetSpec, TableRef};
@@ -68,7 +68,10 @@ impl Whole<'_> {
         if replaces {
             emit(Step::Op(Op::DeleteTable(self.table.clone())))?;
         }
-        emit(Step::Op(Op::AddTable(self.table.clone())))?;
+        emit(Step::Op(Op::AddCommentedTable {
+            table: self.table.clone(),
+            comment: COMMENT.into(),
+        }))?;
         for (name, spec) in &self.sets {
             let (set, spec) = (self.set(name), spec.clone());
             emit(Step::Op(Op::AddSet { set, spec }))?;

@@ -11,14 +11,11 @@ use crate::model::{
     IpFamily, NamespacedName, ProxiedPort, ServicePortName, Snapshot, choose_endpoints,
     endpoints_of, proxied_ports,
 };
-use crate::plan::nftables::{ChainDef, NftRuleset, SetDef};
+use crate::plan::nftables::{COMMENT, ChainDef, NftRuleset, SetDef};
 use crate::plan::op::{Element, TableRef};
 
 /// Name of the table.
 pub const TABLE: &str = "portolan";
-/// Comment of the table.
-pub(super) const TABLE_COMMENT: &str = "Kubernetes services, layout 1";
-
 /// The nftables table of one family on one node.
 #[derive(Clone, Debug)]
 pub struct NftablesRuleset<'a> {
@@ -178,7 +175,7 @@ impl NftRuleset for NftablesRuleset<'_> {
     }
 
     fn comment(&self) -> &str {
-        TABLE_COMMENT
+        COMMENT
     }
 
     fn sets(&self) -> Vec<SetDef> {

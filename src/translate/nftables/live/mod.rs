@@ -29,11 +29,11 @@ use super::claims::{Claims, Conflict, claims};
 use super::elements::{Held, element, endpoint_len};
 use super::key::{FrontEnd, Key, socket};
 use super::options::NftablesOptions;
-use super::ruleset::{TABLE, TABLE_COMMENT, held_by, numbered_ports, sets};
+use super::ruleset::{TABLE, held_by, numbered_ports, sets};
 use super::{configured, fixed};
 use crate::model::{NamespacedName, Snapshot};
 use crate::plan::diff::Step;
-use crate::plan::nftables::{ChainDef, NftRuleset, SetDef, deal, whole_table};
+use crate::plan::nftables::{COMMENT, ChainDef, NftRuleset, SetDef, deal, whole_table};
 use crate::plan::op::{Element, TableRef};
 
 /// The table of one family, as memory has it.
@@ -221,7 +221,7 @@ impl NftRuleset for LiveTable {
     }
 
     fn comment(&self) -> &str {
-        TABLE_COMMENT
+        COMMENT
     }
 
     fn sets(&self) -> Vec<SetDef> {
