@@ -7,5 +7,6 @@
 pub mod cluster;
 pub mod facts;
 pub mod program;
+pub mod repair;
 pub mod rulesets;
 pub mod sync;
