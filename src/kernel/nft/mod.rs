@@ -32,6 +32,7 @@ mod encode_set;
 mod error;
 pub mod fake;
 mod frame;
+mod monitor;
 mod object;
 mod read;
 mod read_set;
@@ -41,6 +42,10 @@ mod wire;
 pub use batch::{Batch, Committed, FinishedBatch};
 pub use boundary::{NftBatch, NftKernel, read_consistently};
 pub use error::{CommitError, EncodeError, EncodeReason, ReadError, Refusal};
+pub use monitor::{
+    Change, Damage, Heard, Interest, MonitorError, NftListener, NftMonitor, ObjectKind, Process,
+    Transaction,
+};
 pub use read::{dump_chains, dump_family_chains, dump_rules, dump_tables, generation};
 pub use read_set::{dump_elements, dump_sets, get_elements};
 pub use view::{BaseView, ChainView, ElementView, RuleView, SetView, TableView};
