@@ -5,6 +5,7 @@
 //! only. Must not know what owning a front end means.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use super::elements::front_ends;
 use super::key::FrontEnd;
@@ -21,6 +22,20 @@ pub struct Conflict {
     pub owner: ServicePortName,
     /// Who goes without.
     pub loser: ServicePortName,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            front_end,
+            owner,
+            loser,
+        } = self;
+        write!(
+            f,
+            "{front_end} is claimed twice: {owner} has it, {loser} goes without"
+        )
+    }
 }
 
 /// A front end that a Service claims.

@@ -107,6 +107,15 @@ pub(super) fn front_end(key: &[u8]) -> Option<FrontEnd> {
     })
 }
 
+/// The front end and the endpoint that an entry of the affinity memory says.
+#[must_use]
+pub fn affinity_entry(key: &[u8], data: Option<&[u8]>) -> Option<(FrontEnd, SocketAddr)> {
+    // Between the front end's address and its port stands the client's address, of the same length.
+    let (addresses, rest) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    let (address, _) = addresses.split_at_checked(addresses.len() / 2)?;
+    Some((front_end(&[address, rest].concat())?, socket(data?)?))
+}
+
 fn address_of(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let v6 = <[u8; 16]>::try_from(bytes).map(IpAddr::from);

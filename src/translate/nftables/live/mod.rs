@@ -77,6 +77,12 @@ impl LiveTable {
         &self.options
     }
 
+    /// Any service port has session affinity.
+    #[must_use]
+    pub fn has_affinity(&self) -> bool {
+        !self.values.timeouts().is_empty()
+    }
+
     /// Streams the steps that write the whole table, in place of one that is there if it
     /// `replaces` that. Everything after the last [`Step::StagePoint`] belongs in one transaction.
     ///
