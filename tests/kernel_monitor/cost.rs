@@ -60,14 +60,18 @@ fn system() -> Duration {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Listener {
     None,
+    /// Paused during each commit.
+    Paused,
+    /// Own transactions do not reach its queue.
     Ignoring,
+    /// All do.
     Hearing,
 }
 
 fn listener(kind: Listener, writer: &Socket) -> Option<NftMonitor> {
     let interest = Interest::new().table(table(V4, "portolan"));
     let mut monitor = (kind != Listener::None).then(|| NftMonitor::open(interest).unwrap())?;
-    if kind == Listener::Ignoring {
+    if kind != Listener::Hearing {
         monitor.ignore(writer);
     }
     Some(monitor)
@@ -96,7 +100,14 @@ fn commit_cost(kind: Listener, elements: u32, rounds: u32) {
                 .collect();
             let batch = batch(&[Op::AddElements { set, elements: new }]);
             let (before, start) = (system(), Instant::now());
-            batch.commit(&mut socket).unwrap();
+            let paused = monitor.as_mut().filter(|_| kind == Listener::Paused);
+            if let Some(monitor) = paused {
+                monitor.pause().unwrap();
+                let committed = batch.commit(&mut socket).unwrap();
+                monitor.resume(committed.generation, &mut socket).unwrap();
+            } else {
+                batch.commit(&mut socket).unwrap();
+            }
             let after = system();
             wall += start.elapsed();
             spent += after - before;
@@ -124,8 +135,20 @@ fn commit_cost(kind: Listener, elements: u32, rounds: u32) {
 #[test]
 #[ignore = "a measurement"]
 fn cost_of_a_commit_with_and_without_a_listener() {
-    for (elements, rounds) in [(400_000, 1)] {
-        for kind in [Listener::None, Listener::Ignoring, Listener::Hearing] {
+    for (elements, rounds) in [
+        (1, 20_000),
+        (100, 1000),
+        (1000, 200),
+        (10_000, 20),
+        (100_000, 5),
+        (200_000, 2),
+    ] {
+        for kind in [
+            Listener::None,
+            Listener::Paused,
+            Listener::Ignoring,
+            Listener::Hearing,
+        ] {
             commit_cost(kind, elements, rounds);
         }
     }

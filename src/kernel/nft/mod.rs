@@ -1,4 +1,5 @@
-//! nf_tables over netlink: transactions, dumps, and the boundary the rest of portolan sees.
+//! nf_tables over netlink: transactions, dumps, notifications, and the boundary the rest of
+//! portolan sees.
 //!
 //! Built on libnftnl for tables, chains and rules, and libmnl for the socket; neither shows outside
 //! of this module. Sets and elements are written directly, because there can be a million of them.
