@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use portolan::model::allocate::{Allocations, Ranges, allocate};
+use portolan::model::allocate::{Allocations, Ledger, Ranges, ServiceAllocation, allocate};
 use portolan::model::{
     IpFamily, IpFamilyPolicy, NamespacedName, Protocol, Service, ServicePort, ServiceType,
     TargetPort, TrafficPolicy,
@@ -263,5 +263,64 @@ proptest! {
         }
         let text = serde_json::to_string(&allocations).unwrap();
         prop_assert_eq!(serde_json::from_str::<Allocations>(&text).unwrap(), allocations);
+    }
+
+    #[test]
+    fn step_by_step_gives_what_all_at_once_gives(
+        steps in prop::collection::vec((services(8), prop::collection::vec(0..40u8, 0..6)), 1..25)
+    ) {
+        let mut ledger = Ledger::new(ranges());
+        let (mut asked, mut held) = (Services::new(), Services::new());
+        let mut previous = Allocations::default();
+        for (come, go) in steps {
+            let mut next = asked.clone();
+            let mut changes = BTreeMap::new();
+            for number in go {
+                let name = NamespacedName::new("default", format!("s{number:02}"));
+                next.remove(&name);
+                changes.insert(name, None);
+            }
+            for service in come {
+                next.insert(service.name.clone(), service.clone());
+                changes.insert(service.name.clone(), Some(service));
+            }
+            let touched: Allocations = changes
+                .keys()
+                .filter_map(|name| {
+                    Some((name.clone(), ServiceAllocation::of(held.get(name)?)?))
+                })
+                .collect();
+            let mut at_once = next.clone();
+            let expected = allocate(&mut at_once, &ranges(), &previous);
+            let mut filled = changes.clone();
+            let result = ledger.change(&mut filled, &touched);
+            prop_assert_eq!(result.is_ok(), expected.is_ok(), "{:?} {:?}", result, expected);
+            let (Ok(changed), Ok(expected)) = (result, expected) else {
+                prop_assert_eq!(filled, changes, "a refusal changes nothing");
+                continue;
+            };
+            // What was not made final is as if it had never been.
+            ledger.undo();
+            let mut again = changes;
+            prop_assert_eq!(ledger.change(&mut again, &touched), Ok(changed.clone()));
+            ledger.keep();
+            for (name, service) in filled {
+                match service {
+                    Some(service) => held.insert(name, service),
+                    None => held.remove(&name),
+                };
+            }
+            let mut records: BTreeMap<_, _> =
+                previous.iter().map(|(name, record)| (name.clone(), record.clone())).collect();
+            for (name, record) in changed {
+                match record {
+                    Some(record) => records.insert(name, record),
+                    None => records.remove(&name),
+                };
+            }
+            prop_assert_eq!(records.into_iter().collect::<Allocations>(), expected.clone());
+            prop_assert_eq!(&held, &at_once);
+            (asked, previous) = (next, expected);
+        }
     }
 }

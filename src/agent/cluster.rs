@@ -1,11 +1,12 @@
 //! From manifests to a snapshot whose every Service has its addresses.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::ProxyConfig;
-use crate::model::Snapshot;
 use crate::model::allocate::{AllocationError, Allocations, Ranges, allocate};
-use crate::source::manifest::{ManifestErrors, ManifestInput, Manifests, Note, load};
+use crate::model::{NamespacedName, Snapshot};
+use crate::source::manifest::{ManifestErrors, ManifestInput, Note, Origin, load};
 use crate::source::state_dir::{LockMode, StateDir, StateError};
 
 /// Why manifests did not become a snapshot. Nothing was changed in any case.
@@ -75,7 +76,7 @@ impl Cluster {
         let allocations =
             allocate(&mut manifests.services, &ranges, &previous).map_err(|errors| {
                 LoadError::Allocation {
-                    errors: describe(&errors, &manifests),
+                    errors: describe(&errors, &manifests.origins),
                     notes: std::mem::take(&mut manifests.notes),
                 }
             })?;
@@ -103,11 +104,14 @@ impl Cluster {
 }
 
 /// Words allocation errors as manifest errors are: file, document, object, field, reason.
-fn describe(errors: &[AllocationError], manifests: &Manifests) -> Vec<String> {
+pub(super) fn describe(
+    errors: &[AllocationError],
+    origins: &BTreeMap<NamespacedName, Origin>,
+) -> Vec<String> {
     errors
         .iter()
         .map(|error| {
-            let origin = manifests.origins.get(&error.service);
+            let origin = origins.get(&error.service);
             let place = origin
                 .map(|origin| format!("{origin}: "))
                 .unwrap_or_default();

@@ -22,7 +22,7 @@ pub use endpoint_choice::{EndpointAddress, EndpointChoice, choose_endpoints, end
 pub use family::{IpFamily, Protocol};
 pub use name::{NamespacedName, ServicePortName};
 pub use node::{Node, NodePortAddresses};
-pub use pods::{ContainerPort, Pod, PodIndex, slices_for_service};
+pub use pods::{ContainerPort, Pod, PodIndex, slices_for_pods, slices_for_service};
 pub use service::{
     IngressMode, IpFamilyPolicy, LoadBalancerIngress, Service, ServicePort, ServiceType,
     TargetPort, TrafficDistribution, TrafficPolicy,

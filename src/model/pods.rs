@@ -102,10 +102,21 @@ pub fn slices_for_service(
     pods: &PodIndex<'_>,
     nodes: &BTreeMap<Arc<str>, Node>,
 ) -> Vec<EndpointSlice> {
+    slices_for_pods(service, pods.selected(service), |name| nodes.get(name))
+}
+
+/// [`slices_for_service`] from pods that are known to be selected.
+pub fn slices_for_pods<'p, 'n>(
+    service: &Service,
+    selected: impl Iterator<Item = &'p Pod>,
+    node: impl Fn(&str) -> Option<&'n Node>,
+) -> Vec<EndpointSlice> {
     // Pods with the same ports share slices; named target ports may differ from pod to pod.
     let mut groups: BTreeMap<(IpFamily, Vec<PortKey>), Group> = BTreeMap::new();
-    for pod in pods.selected(service).filter(|pod| !pod.finished) {
+    for pod in selected.filter(|pod| !pod.finished) {
         let ports = ports_of(service, pod);
+        let zone = pod.node_name.as_deref().and_then(&node);
+        let zone = zone.and_then(|node| node.zone.clone());
         for family in families(service) {
             let Some(address) = pod
                 .ips
@@ -120,7 +131,9 @@ pub fn slices_for_service(
                 ports: ports.clone(),
                 endpoints: Vec::new(),
             });
-            group.endpoints.push(endpoint(service, pod, address, nodes));
+            group
+                .endpoints
+                .push(endpoint(service, pod, address, zone.clone()));
         }
     }
     let mut slices = Vec::new();
@@ -185,16 +198,9 @@ fn ports_of(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
     service.ports.iter().filter_map(convert).collect()
 }
 
-fn endpoint(
-    service: &Service,
-    pod: &Pod,
-    address: IpAddr,
-    nodes: &BTreeMap<Arc<str>, Node>,
-) -> Endpoint {
+fn endpoint(service: &Service, pod: &Pod, address: IpAddr, zone: Option<Arc<str>>) -> Endpoint {
     let serving = pod.ready;
     let ready = service.publish_not_ready_addresses || (serving && !pod.terminating);
-    let node = pod.node_name.as_ref().and_then(|name| nodes.get(name));
-    let zone = node.and_then(|node| node.zone.clone());
     let named_here = pod.subdomain.as_deref() == Some(&*service.name.name);
     let mut endpoint = Endpoint {
         address,

@@ -4,5 +4,7 @@
 //! ([`api`]), and reading files ([`manifest`]). Must not know rules.
 
 pub mod api;
+pub mod changes;
 pub mod manifest;
 pub mod state_dir;
+pub mod watch;

@@ -1,10 +1,14 @@
 //! The state directory: what was allocated to Services, kept from one run to the next.
 //!
-//! Owns one file, `allocations.json`, and the lock that keeps a second process from changing it.
-//! Must not decide what is allocated (that is [`crate::model::allocate`]).
+//! Owns two files, `allocations.json` and what changed since it was written
+//! (`allocations.journal`, see [`journal`]), and the lock that keeps a second process from changing
+//! them. Must not decide what is allocated (that is [`crate::model::allocate`]).
 //!
 //! A reader needs no lock: the file is replaced as a whole by a rename, so it is either the old one
-//! or the new one, also after a crash in the middle of writing.
+//! or the new one, also after a crash in the middle of writing; and a journal says which file it
+//! belongs to.
+
+mod journal;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -15,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::allocate::Allocations;
+use crate::model::allocate::{AllocationChanges, Allocations};
+use journal::Journal;
 
 /// Format of the file; a change that this version could not read raises it.
 const VERSION: u64 = 1;
@@ -43,6 +48,8 @@ pub struct StateDir {
     path: PathBuf,
     /// Held for its lock.
     lock: Option<File>,
+    /// Open once something was appended.
+    journal: Option<Journal>,
 }
 
 /// Why state cannot be read or kept.
@@ -140,13 +147,18 @@ impl StateDir {
 
     fn open_within(path: PathBuf, mode: LockMode, patience: Duration) -> Result<Self, StateError> {
         if mode == LockMode::ReadOnly {
-            return Ok(Self { path, lock: None });
+            return Ok(Self {
+                path,
+                lock: None,
+                journal: None,
+            });
         }
         fs::create_dir_all(&path).map_err(failed("create the state directory", &path))?;
         let lock = take_lock(&path, patience)?;
         let dir = Self {
             path,
             lock: Some(lock),
+            journal: None,
         };
         dir.sweep();
         Ok(dir)
@@ -159,22 +171,45 @@ impl StateDir {
     /// [`StateError::Corrupt`] and [`StateError::Version`] for a file that this portolan did not
     /// write, [`StateError::Io`] for one that cannot be read.
     pub fn read(&self) -> Result<Allocations, StateError> {
+        let mut text = self.read_file()?;
+        let mut journal = journal::read(&self.path)?;
+        if journal
+            .as_ref()
+            .is_some_and(|journal| !journal.follows(&text))
+        {
+            // A writer may have been between the two; if it was not, the journal is a left-over.
+            text = self.read_file()?;
+            journal = journal::read(&self.path)?.filter(|journal| journal.follows(&text));
+        }
+        let mut allocations = self.parse(&text)?;
+        if let Some(journal) = journal {
+            allocations.apply(journal.changes);
+        }
+        Ok(allocations)
+    }
+
+    /// The file's bytes; none if it does not exist.
+    fn read_file(&self) -> Result<Vec<u8>, StateError> {
         let path = self.path.join(FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Allocations::default());
-            }
-            Err(error) => return Err(failed("read", &path)(error)),
-        };
-        let header: Header = serde_json::from_slice(&text).map_err(corrupt(&path))?;
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map_err(failed("read", &path)),
+        }
+    }
+
+    fn parse(&self, text: &[u8]) -> Result<Allocations, StateError> {
+        let path = self.path.join(FILE);
+        if text.is_empty() && !path.exists() {
+            return Ok(Allocations::default());
+        }
+        let header: Header = serde_json::from_slice(text).map_err(corrupt(&path))?;
         if header.version != VERSION {
             return Err(StateError::Version {
                 path,
                 found: header.version,
             });
         }
-        let state: State = serde_json::from_slice(&text).map_err(corrupt(&path))?;
+        let state: State = serde_json::from_slice(text).map_err(corrupt(&path))?;
         Ok(state.services)
     }
 
@@ -196,13 +231,75 @@ impl StateDir {
         if same && path.exists() {
             return Ok(());
         }
+        self.write_whole(allocations).map(drop)
+    }
+
+    /// [`write`](Self::write) for one who goes on with [`append`](Self::append): what changes is to
+    /// be based on the file as it is now.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn replace_all(&mut self, allocations: &Allocations) -> Result<(), StateError> {
+        self.journal = None;
+        let base = self.read_file()?;
+        let journal = self.path.join(journal::FILE);
+        if !base.is_empty() && !journal.exists() && self.parse(&base)? == *allocations {
+            self.journal = Some(Journal::after(&self.path, &base));
+            return Ok(());
+        }
+        // What cannot be understood is never overwritten.
+        self.read()?;
+        let text = self.write_whole(allocations)?;
+        self.journal = Some(Journal::after(&self.path, &text));
+        Ok(())
+    }
+
+    /// Keeps some changes, at a cost that depends on them; now and then the whole file is written
+    /// anew, for which `all` gives everything with the changes applied.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write). The changes are then not kept.
+    pub fn append(
+        &mut self,
+        changes: AllocationChanges,
+        all: impl FnOnce() -> Allocations,
+    ) -> Result<(), StateError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        match &mut self.journal {
+            Some(journal) if !journal.is_full() => journal.append(changes),
+            _ => self.replace_all(&all()),
+        }
+    }
+
+    /// Replaces the file, and gives its bytes.
+    fn write_whole(&self, allocations: &Allocations) -> Result<Vec<u8>, StateError> {
+        if self.lock.is_none() {
+            return Err(StateError::ReadOnly {
+                path: self.path.clone(),
+            });
+        }
+        let path = self.path.join(FILE);
         let state = State {
             version: VERSION,
             services: allocations.clone(),
         };
-        let text = serde_json::to_vec_pretty(&state)
+        let mut text = serde_json::to_vec_pretty(&state)
             .map_err(|error| failed("write", &path)(error.into()))?;
-        self.replace(&path, &text).map_err(failed("replace", &path))
+        text.push(b'\n');
+        self.replace(&path, &text)
+            .map_err(failed("replace", &path))?;
+        // It no longer belongs to the file, and is ignored from here on.
+        let journal = self.path.join(journal::FILE);
+        match fs::remove_file(&journal) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &journal)(error))
+            }
+            _ => Ok(text),
+        }
     }
 
     /// Puts a file in place as a whole. The order matters: content on disk before the name that
@@ -214,7 +311,6 @@ impl StateDir {
             .permissions(fs::Permissions::from_mode(0o644))
             .tempfile_in(&self.path)?;
         file.write_all(text)?;
-        file.write_all(b"\n")?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         File::open(&self.path)?.sync_all()

@@ -129,6 +129,7 @@ impl Backend for Iptables {
             let desired: Vec<_> = rulesets.iter().map(|r| DesiredState::of(*r)).collect();
             compare(kernel, &desired, take_over).map(bound)
         })
+        .map(|(done, _)| done)
     }
 
     fn changes<K: NftKernel>(

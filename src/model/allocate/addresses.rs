@@ -1,7 +1,5 @@
 //! Cluster IPs: fixed, remembered, new.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,9 +7,11 @@ use ipnet::IpNet;
 use super::super::{IpFamily, NamespacedName, Service, ServiceType};
 use super::error::ErrorList;
 use super::families::{self, Families};
+use super::held::{Field, Held, Holder};
 use super::pool::Pool;
 use super::range::{Bands, address_at, position};
-use super::{Field, Holder, Input, Ranges};
+use super::record::ServiceAllocation;
+use super::{Input, Ranges};
 
 /// What a Service is to have of families and cluster IPs.
 #[derive(Debug, Default)]
@@ -33,26 +33,6 @@ impl ChosenAddresses {
         service.ip_families = self.families.families;
         service.cluster_ips = self.slots.iter().filter_map(|slot| slot.address).collect();
     }
-}
-
-/// Chooses for all Services; entry i is for input i.
-pub(super) fn choose(
-    inputs: &[Input<'_>],
-    ranges: &Ranges,
-    errors: &mut ErrorList,
-) -> Vec<ChosenAddresses> {
-    let mut drafts = drafts(inputs, ranges, errors);
-    let mut book = Book::new(ranges);
-    for (input, draft) in inputs.iter().zip(&drafts) {
-        book.take_fixed(input, draft, errors);
-    }
-    for (input, draft) in inputs.iter().zip(&mut drafts) {
-        book.take_remembered(input, draft, errors);
-    }
-    for (input, draft) in inputs.iter().zip(&mut drafts) {
-        book.take_new(input, draft, errors);
-    }
-    drafts
 }
 
 /// Families of every Service, and the addresses their manifests fix.
@@ -92,13 +72,14 @@ fn slots(fixed: &[IpAddr], families: &[IpFamily]) -> Vec<Slot> {
 }
 
 /// All addresses that are held, and what is free in each range.
-struct Book<'a> {
-    held: HashMap<IpAddr, Holder<'a>>,
+#[derive(Debug)]
+pub(super) struct Book {
+    held: Held<IpAddr>,
     pools: Vec<(IpNet, Pool)>,
 }
 
-impl<'a> Book<'a> {
-    fn new(ranges: &Ranges) -> Self {
+impl Book {
+    pub(super) fn new(ranges: &Ranges) -> Self {
         let mut pools: Vec<_> = ranges
             .cluster_ips
             .iter()
@@ -109,8 +90,72 @@ impl<'a> Book<'a> {
             primary.take(0);
         }
         Self {
-            held: HashMap::new(),
+            held: Held::default(),
             pools,
+        }
+    }
+
+    /// Chooses for some Services, which hold nothing; entry i is for input i.
+    pub(super) fn choose(
+        &mut self,
+        inputs: &[Input<'_>],
+        ranges: &Ranges,
+        errors: &mut ErrorList,
+    ) -> Vec<ChosenAddresses> {
+        let mut drafts = drafts(inputs, ranges, errors);
+        for (input, draft) in inputs.iter().zip(&drafts) {
+            self.take_fixed(input, draft, errors);
+        }
+        for (input, draft) in inputs.iter().zip(&mut drafts) {
+            self.take_remembered(input, draft, errors);
+        }
+        for (input, draft) in inputs.iter().zip(&mut drafts) {
+            self.take_new(input, draft, errors);
+        }
+        drafts
+    }
+
+    /// Gives back what a Service holds of this.
+    pub(super) fn release(&mut self, service: &NamespacedName, record: &ServiceAllocation) {
+        for address in &record.cluster_ips {
+            if self.held.remove(*address, service) {
+                self.release_in_pool(*address);
+            }
+        }
+    }
+
+    /// Makes all since the last call of this or [`undo`](Self::undo) final.
+    pub(super) fn keep(&mut self) {
+        self.held.keep();
+    }
+
+    /// Takes all back since the last call of this or [`keep`](Self::keep).
+    pub(super) fn undo(&mut self) {
+        while let Some((address, is_held)) = self.held.undo_one() {
+            if is_held {
+                self.take_in_pool(address);
+            } else {
+                self.release_in_pool(address);
+            }
+        }
+    }
+
+    fn take_in_pool(&mut self, address: IpAddr) {
+        if let Some((range, pool)) = self.pool(IpFamily::of(address))
+            && let Some(place) = position(range, address)
+        {
+            pool.take(place);
+        }
+    }
+
+    fn release_in_pool(&mut self, address: IpAddr) {
+        if self.reserved() == Some(address) {
+            return;
+        }
+        if let Some((range, pool)) = self.pool(IpFamily::of(address))
+            && let Some(place) = position(range, address)
+        {
+            pool.release(place);
         }
     }
 
@@ -127,53 +172,49 @@ impl<'a> Book<'a> {
             .and_then(|(range, _)| address_at(range, 0))
     }
 
-    fn take_fixed(&mut self, input: &Input<'a>, draft: &ChosenAddresses, errors: &mut ErrorList) {
+    fn take_fixed(&mut self, input: &Input<'_>, draft: &ChosenAddresses, errors: &mut ErrorList) {
         for (index, slot) in draft.slots.iter().enumerate() {
             let Some(address) = slot.address else {
                 continue;
             };
             let holder = Holder {
-                name: input.name,
+                name: input.name.clone(),
                 field: Field::ClusterIp(index),
                 remembered: false,
             };
+            let field = holder.field;
             if let Err(why) = self.hold(address, holder) {
-                errors.push(input.name, &holder.field, refusal(address, &why));
+                errors.push(input.name, &field, refusal(address, &why));
             }
         }
     }
 
     /// Lets a Service hold an address of its family's range, or any where the family has no range.
-    fn hold(&mut self, address: IpAddr, holder: Holder<'a>) -> Result<(), String> {
-        if self.reserved() == Some(address) && !is_api_service(holder.name) {
+    fn hold(&mut self, address: IpAddr, holder: Holder) -> Result<(), String> {
+        if self.reserved() == Some(address) && !is_api_service(&holder.name) {
             return Err(
                 "provided IP is already allocated to Service default/kubernetes".to_owned(),
             );
         }
-        let place = match self.pool(IpFamily::of(address)) {
-            None => None,
-            Some((range, _)) => Some(position(range, address).ok_or_else(|| {
-                format!(
-                    "the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
-                )
-            })?),
-        };
-        match self.held.entry(address) {
-            Entry::Occupied(other) => {
-                return Err(format!("provided IP is already allocated {}", other.get()));
-            }
-            Entry::Vacant(free) => free.insert(holder),
-        };
-        if let (Some(place), Some((_, pool))) = (place, self.pool(IpFamily::of(address))) {
-            pool.take(place);
+        if let Some((range, _)) = self.pool(IpFamily::of(address))
+            && position(range, address).is_none()
+        {
+            return Err(format!(
+                "the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}"
+            ));
         }
+        if let Some(other) = self.held.get(address) {
+            return Err(format!("provided IP is already allocated {other}"));
+        }
+        self.held.insert(address, holder);
+        self.take_in_pool(address);
         Ok(())
     }
 
     /// Gives open slots what an earlier run gave them, unless that is no longer valid.
     fn take_remembered(
         &mut self,
-        input: &Input<'a>,
+        input: &Input<'_>,
         draft: &mut ChosenAddresses,
         errors: &mut ErrorList,
     ) {
@@ -189,28 +230,36 @@ impl<'a> Book<'a> {
                 continue;
             };
             let holder = Holder {
-                name: input.name,
+                name: input.name.clone(),
                 field: Field::ClusterIp(index),
                 remembered: true,
             };
-            if self.hold(address, holder).is_ok() {
+            if self.hold(address, holder.clone()).is_ok() {
                 slot.address = Some(address);
-            } else if let Some(thief) = self.held.get(&address).filter(|other| !other.remembered) {
+            } else if let Some(thief) = self.held.get(address).filter(|other| !other.remembered) {
                 let why = format!("provided IP is already allocated {holder}");
-                errors.push(thief.name, &thief.field, refusal(address, &why));
+                errors.push(&thief.name, &thief.field, refusal(address, &why));
                 // No second error for want of another address.
                 slot.address = Some(address);
             }
         }
     }
 
-    fn take_new(&mut self, input: &Input<'a>, draft: &mut ChosenAddresses, errors: &mut ErrorList) {
+    fn take_new(&mut self, input: &Input<'_>, draft: &mut ChosenAddresses, errors: &mut ErrorList) {
         for (index, slot) in draft.slots.iter_mut().enumerate() {
             if slot.address.is_some() {
                 continue;
             }
             slot.address = self.next(slot.family, input);
-            if slot.address.is_none() {
+            if let Some(address) = slot.address {
+                // From now on as good as remembered.
+                let holder = Holder {
+                    name: input.name.clone(),
+                    field: Field::ClusterIp(index),
+                    remembered: true,
+                };
+                self.held.insert(address, holder);
+            } else {
                 let full = self
                     .pool(slot.family)
                     .map(|(range, _)| format!(" ({range})"))
@@ -224,11 +273,11 @@ impl<'a> Book<'a> {
         }
     }
 
-    fn next(&mut self, family: IpFamily, input: &Input<'a>) -> Option<IpAddr> {
+    fn next(&mut self, family: IpFamily, input: &Input<'_>) -> Option<IpAddr> {
         if is_api_service(input.name)
             && let Some(reserved) = self.reserved()
             && IpFamily::of(reserved) == family
-            && !self.held.contains_key(&reserved)
+            && self.held.get(reserved).is_none()
         {
             return Some(reserved);
         }

@@ -24,6 +24,8 @@
 mod addresses;
 mod error;
 mod families;
+mod held;
+mod ledger;
 mod pool;
 mod ports;
 mod range;
@@ -34,11 +36,11 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use error::AllocationError;
+pub use ledger::{AllocationChanges, Ledger};
 pub use range::{RangeError, Ranges};
-pub use record::{Allocations, NodePortAllocation, ServiceAllocation};
+pub use record::{Allocations, NamedRecord, NodePortAllocation, ServiceAllocation};
 
 use super::{NamespacedName, Service};
-use error::ErrorList;
 
 /// Fills in the families, cluster IPs, node ports and health-check node ports of all Services.
 ///
@@ -57,19 +59,12 @@ pub fn allocate(
     ranges: &Ranges,
     previous: &Allocations,
 ) -> Result<Allocations, Vec<AllocationError>> {
-    let mut errors = ErrorList::default();
-    let (addresses, ports) = {
+    let chosen = {
         let inputs = inputs(services, previous);
-        let addresses = addresses::choose(&inputs, ranges, &mut errors);
-        let ports = ports::choose(&inputs, ranges, &mut errors);
-        (addresses, ports)
+        Ledger::new(ranges.clone()).choose(&inputs)?
     };
-    errors.into_result()?;
-
-    let chosen = addresses.into_iter().zip(ports);
-    for (service, (addresses, ports)) in services.values_mut().zip(chosen) {
-        addresses.apply(service);
-        ports.apply(service);
+    for (service, chosen) in services.values_mut().zip(chosen) {
+        chosen.apply(service);
     }
     Ok(services
         .iter()
@@ -96,42 +91,4 @@ fn inputs<'a>(
             remembered: previous.get(name),
         })
         .collect()
-}
-
-/// Who holds an address or port, for telling two claimants apart and naming the other one.
-#[derive(Clone, Copy, Debug)]
-struct Holder<'a> {
-    name: &'a NamespacedName,
-    field: Field,
-    /// It holds the value from an earlier run and not because its manifest asks for it.
-    remembered: bool,
-}
-
-impl std::fmt::Display for Holder<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "to Service {}", self.name)?;
-        if self.remembered {
-            f.write_str(" by an earlier run")?;
-        }
-        Ok(())
-    }
-}
-
-/// The field through which a Service holds a value; the number is its place in the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    ClusterIp(usize),
-    NodePort(usize),
-    HealthCheckNodePort,
-}
-
-/// The path, as the API writes it.
-impl std::fmt::Display for Field {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::ClusterIp(index) => write!(f, "spec.clusterIPs[{index}]"),
-            Self::NodePort(index) => write!(f, "spec.ports[{index}].nodePort"),
-            Self::HealthCheckNodePort => f.write_str("spec.healthCheckNodePort"),
-        }
-    }
 }

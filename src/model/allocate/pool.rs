@@ -1,6 +1,6 @@
 //! Free values of a range: which are taken, and which is the next free one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
@@ -8,26 +8,56 @@ use super::range::Bands;
 
 /// The values of one range, by position.
 ///
-/// Holds only what is taken, so a /64 costs no more than a /24. Every taken position points towards
-/// the next free one and the pointers are shortened as they are followed (a disjoint-set forest), so
-/// that a scan over a long run of taken values is cheap.
+/// Holds only what is taken, so a /64 costs no more than a /24, and it as runs of neighbours: a
+/// scan over a long run of taken values is one step, and every operation costs the logarithm of
+/// the number of runs.
 #[derive(Debug)]
 pub(super) struct Pool {
     bands: Bands,
-    next: HashMap<u128, u128>,
+    /// First position of a run and the one after its last. Runs neither meet nor overlap.
+    taken: BTreeMap<u128, u128>,
 }
 
 impl Pool {
     pub(super) fn new(bands: Bands) -> Self {
         Self {
             bands,
-            next: HashMap::new(),
+            taken: BTreeMap::new(),
         }
     }
 
     /// Takes a position that is known to lie in the range; nothing changes if it was taken.
     pub(super) fn take(&mut self, position: u128) {
-        self.next.entry(position).or_insert(position + 1);
+        if self.follow(position) != position {
+            return;
+        }
+        let (mut from, mut to) = (position, position + 1);
+        if let Some((&before, &end)) = self.taken.range(..position).next_back()
+            && end == position
+        {
+            from = before;
+        }
+        if let Some(after) = self.taken.remove(&(position + 1)) {
+            to = after;
+        }
+        self.taken.insert(from, to);
+    }
+
+    /// Gives a position back; nothing changes if it was free.
+    pub(super) fn release(&mut self, position: u128) {
+        let Some((&from, &to)) = self.taken.range(..=position).next_back() else {
+            return;
+        };
+        if position >= to {
+            return;
+        }
+        self.taken.remove(&from);
+        if from < position {
+            self.taken.insert(from, position);
+        }
+        if position + 1 < to {
+            self.taken.insert(position + 1, to);
+        }
     }
 
     /// Takes the first free position at or after the one that `name` hashes to, with wrap: in the
@@ -46,7 +76,7 @@ impl Pool {
     }
 
     /// First free position of `from..to`, starting at a place given by `hash`.
-    fn first_free(&mut self, from: u128, to: u128, hash: u128) -> Option<u128> {
+    fn first_free(&self, from: u128, to: u128, hash: u128) -> Option<u128> {
         let start = from + hash.checked_rem(to.checked_sub(from)?)?;
         let upwards = self.follow(start);
         if upwards < to {
@@ -57,16 +87,9 @@ impl Pool {
     }
 
     /// The first free position at or after `position`; may lie past the range's end.
-    fn follow(&mut self, position: u128) -> u128 {
-        let mut free = position;
-        while let Some(next) = self.next.get(&free) {
-            free = *next;
-        }
-        let mut step = position;
-        while let Some(next) = self.next.get_mut(&step) {
-            step = std::mem::replace(next, free);
-        }
-        free
+    fn follow(&self, position: u128) -> u128 {
+        let run = self.taken.range(..=position).next_back();
+        run.map_or(position, |(_, &end)| end.max(position))
     }
 }
 
@@ -78,4 +101,36 @@ pub(super) fn stable_hash(text: &str) -> u128 {
         .iter()
         .take(16)
         .fold(0, |value, byte| value << 8 | u128::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taken_and_released_values_are_what_a_plain_set_says() {
+        let bands = Bands {
+            usable: 40,
+            static_size: 10,
+        };
+        let mut pool = Pool::new(bands);
+        let mut plain = std::collections::BTreeSet::new();
+        // A fixed walk that takes more than it releases, then the other way round.
+        for step in 0..4000_u128 {
+            let position = stable_hash(&step.to_string()) % 40;
+            if (step / 200) % 2 == u128::from(step % 3 == 0) {
+                pool.take(position);
+                plain.insert(position);
+            } else {
+                pool.release(position);
+                plain.remove(&position);
+            }
+            for from in 0..40 {
+                let free = (from..).find(|p| !plain.contains(p)).unwrap();
+                assert_eq!(pool.follow(from), free, "step {step}");
+            }
+            let joined = pool.taken.values().any(|end| pool.taken.contains_key(end));
+            assert!(!joined, "runs that meet are one: {:?}", pool.taken);
+        }
+    }
 }

@@ -8,10 +8,11 @@ use std::ops::RangeInclusive;
 
 use super::super::{Service, ServicePort, ServiceType, TrafficPolicy};
 use super::error::ErrorList;
+use super::held::{Field, Held, Holder};
 use super::pool::Pool;
 use super::range::Bands;
 use super::record::ServiceAllocation;
-use super::{Field, Holder, Input, Ranges};
+use super::{Input, NamespacedName};
 
 /// What a Service is to have of node ports.
 #[derive(Debug, Default)]
@@ -28,26 +29,6 @@ impl ChosenPorts {
         }
         service.health_check_node_port = self.health_check;
     }
-}
-
-/// Chooses for all Services; entry i is for input i.
-pub(super) fn choose(
-    inputs: &[Input<'_>],
-    ranges: &Ranges,
-    errors: &mut ErrorList,
-) -> Vec<ChosenPorts> {
-    let mut drafts: Vec<_> = inputs.iter().map(|input| draft(input.service)).collect();
-    let mut book = Book::new(&ranges.node_ports);
-    for (input, draft) in inputs.iter().zip(&drafts) {
-        book.take_fixed(input, draft, errors);
-    }
-    for (input, draft) in inputs.iter().zip(&mut drafts) {
-        book.take_remembered(input, draft, errors);
-    }
-    for (input, draft) in inputs.iter().zip(&mut drafts) {
-        book.take_new(input, draft, errors);
-    }
-    drafts
 }
 
 /// The ports that the manifest fixes and the type can have.
@@ -85,22 +66,69 @@ fn has_health_check(service: &Service) -> bool {
 }
 
 /// All node ports that are held, and which are free.
-struct Book<'a> {
+#[derive(Debug)]
+pub(super) struct Book {
     range: RangeInclusive<u16>,
-    held: HashMap<u16, Holder<'a>>,
+    held: Held<u16>,
     pool: Pool,
 }
 
-impl<'a> Book<'a> {
-    fn new(range: &RangeInclusive<u16>) -> Self {
+impl Book {
+    pub(super) fn new(range: &RangeInclusive<u16>) -> Self {
         Self {
             range: range.clone(),
-            held: HashMap::new(),
+            held: Held::default(),
             pool: Pool::new(Bands::of_ports(range)),
         }
     }
 
-    fn hold(&mut self, port: u16, holder: Holder<'a>) -> Result<(), String> {
+    /// Chooses for some Services, which hold nothing; entry i is for input i.
+    pub(super) fn choose(
+        &mut self,
+        inputs: &[Input<'_>],
+        errors: &mut ErrorList,
+    ) -> Vec<ChosenPorts> {
+        let mut drafts: Vec<_> = inputs.iter().map(|input| draft(input.service)).collect();
+        for (input, draft) in inputs.iter().zip(&drafts) {
+            self.take_fixed(input, draft, errors);
+        }
+        for (input, draft) in inputs.iter().zip(&mut drafts) {
+            self.take_remembered(input, draft, errors);
+        }
+        for (input, draft) in inputs.iter().zip(&mut drafts) {
+            self.take_new(input, draft, errors);
+        }
+        drafts
+    }
+
+    /// Gives back what a Service holds of this.
+    pub(super) fn release(&mut self, service: &NamespacedName, record: &ServiceAllocation) {
+        let node_ports = record.node_ports.iter().map(|port| port.node_port);
+        for port in node_ports.chain(record.health_check_node_port) {
+            if self.held.remove(port, service) {
+                self.pool.release(u128::from(port - self.range.start()));
+            }
+        }
+    }
+
+    /// Makes all since the last call of this or [`undo`](Self::undo) final.
+    pub(super) fn keep(&mut self) {
+        self.held.keep();
+    }
+
+    /// Takes all back since the last call of this or [`keep`](Self::keep).
+    pub(super) fn undo(&mut self) {
+        while let Some((port, is_held)) = self.held.undo_one() {
+            let position = u128::from(port - self.range.start());
+            if is_held {
+                self.pool.take(position);
+            } else {
+                self.pool.release(position);
+            }
+        }
+    }
+
+    fn hold(&mut self, port: u16, holder: Holder) -> Result<(), String> {
         if !self.range.contains(&port) {
             return Err(format!(
                 "provided port is not in the valid range. The range of valid ports is {}-{}",
@@ -108,7 +136,7 @@ impl<'a> Book<'a> {
                 self.range.end()
             ));
         }
-        if let Some(other) = self.held.get(&port) {
+        if let Some(other) = self.held.get(port) {
             return Err(format!("provided port is already allocated {other}"));
         }
         self.held.insert(port, holder);
@@ -116,9 +144,9 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
-    fn take_fixed(&mut self, input: &Input<'a>, draft: &ChosenPorts, errors: &mut ErrorList) {
+    fn take_fixed(&mut self, input: &Input<'_>, draft: &ChosenPorts, errors: &mut ErrorList) {
         let holder = |field| Holder {
-            name: input.name,
+            name: input.name.clone(),
             field,
             remembered: false,
         };
@@ -141,7 +169,7 @@ impl<'a> Book<'a> {
 
     fn take_remembered(
         &mut self,
-        input: &Input<'a>,
+        input: &Input<'_>,
         draft: &mut ChosenPorts,
         errors: &mut ErrorList,
     ) {
@@ -156,7 +184,7 @@ impl<'a> Book<'a> {
                     continue;
                 };
                 if self.shares(node_port, input, index)
-                    || self.keep(node_port, input, Field::NodePort(index), errors)
+                    || self.keep_remembered(node_port, input, Field::NodePort(index), errors)
                 {
                     draft.node_ports[index] = Some(node_port);
                 }
@@ -165,7 +193,7 @@ impl<'a> Book<'a> {
         if has_health_check(input.service)
             && draft.health_check.is_none()
             && let Some(port) = record.health_check_node_port
-            && self.keep(port, input, Field::HealthCheckNodePort, errors)
+            && self.keep_remembered(port, input, Field::HealthCheckNodePort, errors)
         {
             draft.health_check = Some(port);
         }
@@ -173,33 +201,40 @@ impl<'a> Book<'a> {
 
     /// Whether a Service keeps what an earlier run gave it. If another Service's manifest claims
     /// it, that one is refused.
-    fn keep(&mut self, port: u16, input: &Input<'a>, field: Field, errors: &mut ErrorList) -> bool {
+    fn keep_remembered(
+        &mut self,
+        port: u16,
+        input: &Input<'_>,
+        field: Field,
+        errors: &mut ErrorList,
+    ) -> bool {
         let holder = Holder {
-            name: input.name,
+            name: input.name.clone(),
             field,
             remembered: true,
         };
-        if self.hold(port, holder).is_ok() {
+        if self.hold(port, holder.clone()).is_ok() {
             return true;
         }
-        let Some(claimant) = self.held.get(&port) else {
+        let Some(claimant) = self.held.get(port) else {
             return false;
         };
-        if claimant.remembered || claimant.name == input.name {
+        if claimant.remembered || claimant.name == *input.name {
             return false;
         }
         let why = format!("provided port is already allocated {holder}");
         let reason = refusal(claimant.field, port, &why);
-        errors.push(claimant.name, &claimant.field, reason);
+        errors.push(&claimant.name, &claimant.field, reason);
         true
     }
 
-    fn take_new(&mut self, input: &Input<'a>, draft: &mut ChosenPorts, errors: &mut ErrorList) {
+    fn take_new(&mut self, input: &Input<'_>, draft: &mut ChosenPorts, errors: &mut ErrorList) {
         if wants_node_ports(input.service) {
             self.take_new_node_ports(input, draft, errors);
         }
         if has_health_check(input.service) && draft.health_check.is_none() {
-            draft.health_check = self.next(&format!("{}/healthCheckNodePort", input.name));
+            let field = Field::HealthCheckNodePort;
+            draft.health_check = self.next("healthCheckNodePort", input, field);
             if draft.health_check.is_none() {
                 let full = self.full("failed to allocate a HealthCheck NodePort");
                 errors.push(input.name, &Field::HealthCheckNodePort, full);
@@ -209,7 +244,7 @@ impl<'a> Book<'a> {
 
     fn take_new_node_ports(
         &mut self,
-        input: &Input<'a>,
+        input: &Input<'_>,
         draft: &mut ChosenPorts,
         errors: &mut ErrorList,
     ) {
@@ -223,7 +258,8 @@ impl<'a> Book<'a> {
         let open = draft.node_ports.iter_mut().zip(numbers).enumerate();
         for (index, (node_port, number)) in open.filter(|(_, (port, _))| port.is_none()) {
             let shared = by_number.get(&number).copied();
-            *node_port = shared.or_else(|| self.next(&format!("{}/{number}", input.name)));
+            *node_port =
+                shared.or_else(|| self.next(&number.to_string(), input, Field::NodePort(index)));
             if let Some(node_port) = *node_port {
                 by_number.insert(number, node_port);
             } else {
@@ -235,18 +271,30 @@ impl<'a> Book<'a> {
 
     /// A port of the same Service and number has this node port: the two differ in protocol only,
     /// so they share it.
-    fn shares(&self, node_port: u16, input: &Input<'a>, index: usize) -> bool {
-        let Some(holder) = self.held.get(&node_port) else {
+    fn shares(&self, node_port: u16, input: &Input<'_>, index: usize) -> bool {
+        let Some(holder) = self.held.get(node_port) else {
             return false;
         };
         let ports = &input.service.ports;
-        holder.name == input.name
+        holder.name == *input.name
             && matches!(holder.field, Field::NodePort(other) if ports[other].port == ports[index].port)
     }
 
-    fn next(&mut self, name: &str) -> Option<u16> {
-        let position = u16::try_from(self.pool.take_next(name)?).ok()?;
-        self.range.start().checked_add(position)
+    /// A free port for a field, held from now on.
+    fn next(&mut self, hashed: &str, input: &Input<'_>, field: Field) -> Option<u16> {
+        let position = self.pool.take_next(&format!("{}/{hashed}", input.name))?;
+        let port = self
+            .range
+            .start()
+            .checked_add(u16::try_from(position).ok()?)?;
+        // From now on as good as remembered.
+        let holder = Holder {
+            name: input.name.clone(),
+            field,
+            remembered: true,
+        };
+        self.held.insert(port, holder);
+        Some(port)
     }
 
     fn full(&self, what: &str) -> String {

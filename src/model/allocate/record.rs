@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::super::{NamespacedName, Protocol, Service, ServicePort, ServiceType};
+use super::AllocationChanges;
 
 /// Everything that Services hold, by Service.
 ///
@@ -55,6 +56,16 @@ impl Allocations {
         self.services.iter()
     }
 
+    /// Moves on by changes.
+    pub fn apply(&mut self, changes: AllocationChanges) {
+        for (service, record) in changes {
+            match record {
+                Some(record) => self.services.insert(service, record),
+                None => self.services.remove(&service),
+            };
+        }
+    }
+
     /// How many Services hold something.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -78,7 +89,8 @@ impl FromIterator<(NamespacedName, ServiceAllocation)> for Allocations {
 
 impl ServiceAllocation {
     /// What an allocated Service holds; `None` for one that holds nothing.
-    pub(super) fn of(service: &Service) -> Option<Self> {
+    #[must_use]
+    pub fn of(service: &Service) -> Option<Self> {
         if service.service_type == ServiceType::ExternalName {
             return None;
         }
@@ -103,9 +115,11 @@ impl ServiceAllocation {
 }
 
 /// A Service's record with its name: the element of the serialised list.
-#[derive(Clone, Serialize, Deserialize)]
+///
+/// By itself it is a change: a Service that holds nothing is one that gave all back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct NamedRecord {
+pub struct NamedRecord {
     namespace: String,
     name: String,
     #[serde(default, rename = "clusterIPs", skip_serializing_if = "Vec::is_empty")]
@@ -116,18 +130,42 @@ struct NamedRecord {
     health_check_node_port: Option<u16>,
 }
 
+impl NamedRecord {
+    /// What a Service holds now.
+    #[must_use]
+    pub fn new(service: &NamespacedName, record: Option<ServiceAllocation>) -> Self {
+        let record = record.unwrap_or_default();
+        Self {
+            namespace: service.namespace.as_ref().to_owned(),
+            name: service.name.as_ref().to_owned(),
+            cluster_ips: record.cluster_ips,
+            node_ports: record.node_ports,
+            health_check_node_port: record.health_check_node_port,
+        }
+    }
+
+    /// The Service and what it holds.
+    #[must_use]
+    pub fn into_change(self) -> (NamespacedName, Option<ServiceAllocation>) {
+        let record = ServiceAllocation {
+            cluster_ips: self.cluster_ips,
+            node_ports: self.node_ports,
+            health_check_node_port: self.health_check_node_port,
+        };
+        let service = NamespacedName::new(self.namespace, self.name);
+        (
+            service,
+            (record != ServiceAllocation::default()).then_some(record),
+        )
+    }
+}
+
 impl From<Allocations> for Vec<NamedRecord> {
     fn from(allocations: Allocations) -> Self {
         allocations
             .services
             .into_iter()
-            .map(|(service, record)| NamedRecord {
-                namespace: service.namespace.as_ref().to_owned(),
-                name: service.name.as_ref().to_owned(),
-                cluster_ips: record.cluster_ips,
-                node_ports: record.node_ports,
-                health_check_node_port: record.health_check_node_port,
-            })
+            .map(|(service, record)| NamedRecord::new(&service, Some(record)))
             .collect()
     }
 }
@@ -138,12 +176,8 @@ impl TryFrom<Vec<NamedRecord>> for Allocations {
     fn try_from(list: Vec<NamedRecord>) -> Result<Self, Self::Error> {
         let mut services = BTreeMap::new();
         for entry in list {
-            let service = NamespacedName::new(entry.namespace, entry.name);
-            let record = ServiceAllocation {
-                cluster_ips: entry.cluster_ips,
-                node_ports: entry.node_ports,
-                health_check_node_port: entry.health_check_node_port,
-            };
+            let (service, record) = entry.into_change();
+            let record = record.unwrap_or_default();
             if services.contains_key(&service) {
                 return Err(format!("Service {service} is listed twice"));
             }

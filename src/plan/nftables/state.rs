@@ -27,6 +27,14 @@ pub struct ElementValue {
     pub comment: Option<Arc<str>>,
 }
 
+impl ElementValue {
+    /// The element that this is the rest of.
+    #[must_use]
+    pub fn of(&self, key: &ElementKey) -> Element {
+        joined(key, self)
+    }
+}
+
 /// A set or map with its elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetState {
@@ -34,6 +42,17 @@ pub struct SetState {
     pub spec: SetSpec,
     /// Its elements.
     pub elements: HashMap<ElementKey, ElementValue>,
+}
+
+impl SetState {
+    /// Its elements in the order of their keys.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<Element> {
+        let elements = self.elements.iter();
+        let mut elements: Vec<_> = elements.map(|(key, value)| joined(key, value)).collect();
+        elements.sort();
+        elements
+    }
 }
 
 /// A chain with its rules.

@@ -14,7 +14,7 @@ use super::problem::{ManifestError, ManifestErrors, Note, Origin, Problem};
 use crate::model::{EndpointSlice, NamespacedName};
 
 /// Errors that are kept; nobody reads the ten thousand and first.
-const MAX_ERRORS: usize = 10_000;
+pub(super) const MAX_ERRORS: usize = 10_000;
 
 /// The set so far.
 #[derive(Default)]
@@ -24,8 +24,7 @@ pub(super) struct Collector {
     mirrored: BTreeMap<NamespacedName, Vec<EndpointSlice>>,
     /// Where every object was defined.
     seen: HashMap<(Kind, NamespacedName), Origin>,
-    /// By kind: the first one, and how many there are.
-    skipped: BTreeMap<String, (Skipped, usize)>,
+    skipped: SkippedKinds,
     errors: Vec<ManifestError>,
     omitted: usize,
 }
@@ -40,12 +39,7 @@ impl Collector {
         for error in contents.errors {
             self.error(error);
         }
-        for skipped in contents.skipped {
-            self.skipped
-                .entry(skipped.kind.clone())
-                .or_insert((skipped, 0))
-                .1 += 1;
-        }
+        self.skipped.extend(contents.skipped);
         for (origin, object) in contents.objects {
             self.object(origin, object);
         }
@@ -72,16 +66,8 @@ impl Collector {
         let kind = object.kind();
         let name = object.name();
         if let Some(first) = self.seen.get(&(kind, name.clone())) {
-            let problem = Problem::Twice(first.clone());
-            let object = match name.namespace.is_empty() {
-                true => format!("{} {}", kind.name(), name.name),
-                false => format!("{} {name}", kind.name()),
-            };
-            self.error(ManifestError {
-                origin,
-                object: Some(object),
-                problem,
-            });
+            let error = twice(kind, &name, origin, first.clone());
+            self.error(error);
             return;
         }
         self.seen.insert((kind, name.clone()), origin.clone());
@@ -110,20 +96,9 @@ impl Collector {
     }
 
     /// The whole set, or all that is wrong with it.
-    pub(super) fn finish(mut self) -> Result<Manifests, ManifestErrors> {
+    pub(super) fn finish(self) -> Result<Manifests, ManifestErrors> {
         let mut manifests = self.manifests;
-        for (kind, (first, count)) in std::mem::take(&mut self.skipped) {
-            let object = match count - 1 {
-                0 => first.object,
-                1 => format!("{} and 1 other {kind}", first.object),
-                others => format!("{} and {others} others of kind {kind}", first.object),
-            };
-            manifests.notes.push(Note {
-                origin: Origin::file(first.origin.file),
-                object: None,
-                text: format!("{object} skipped: {KINDS_READ}"),
-            });
-        }
+        manifests.notes.extend(self.skipped.notes());
         if !self.errors.is_empty() {
             return Err(ManifestErrors {
                 errors: self.errors,
@@ -139,5 +114,52 @@ impl Collector {
             slices.sort_by(|a, b| a.name.cmp(&b.name));
         }
         Ok(manifests)
+    }
+}
+
+/// Objects of kinds that are not read: the first of each kind, and how many there are.
+#[derive(Default)]
+pub(super) struct SkippedKinds(BTreeMap<String, (Skipped, usize)>);
+
+impl SkippedKinds {
+    pub(super) fn extend(&mut self, skipped: Vec<Skipped>) {
+        for skipped in skipped {
+            let kind = skipped.kind.clone();
+            self.0.entry(kind).or_insert((skipped, 0)).1 += 1;
+        }
+    }
+
+    /// One note for each kind.
+    pub(super) fn notes(self) -> impl Iterator<Item = Note> {
+        self.0.into_iter().map(|(kind, (first, count))| {
+            let object = match count - 1 {
+                0 => first.object,
+                1 => format!("{} and 1 other {kind}", first.object),
+                others => format!("{} and {others} others of kind {kind}", first.object),
+            };
+            Note {
+                origin: Origin::file(first.origin.file),
+                object: None,
+                text: format!("{object} skipped: {KINDS_READ}"),
+            }
+        })
+    }
+}
+
+/// The error of an object that is defined where another one of its name was defined before.
+pub(super) fn twice(
+    kind: Kind,
+    name: &NamespacedName,
+    origin: Origin,
+    first: Origin,
+) -> ManifestError {
+    let object = match name.namespace.is_empty() {
+        true => format!("{} {}", kind.name(), name.name),
+        false => format!("{} {name}", kind.name()),
+    };
+    ManifestError {
+        origin,
+        object: Some(object),
+        problem: Problem::Twice(first),
     }
 }

@@ -9,6 +9,7 @@
 //! | `document`, `collect` | all objects of a document, of all documents |
 //! | `side_by_side` | many documents at once |
 //! | `problem` | errors and notes with their places |
+//! | [`live`] | manifests that change while they are in use |
 //!
 //! Must not allocate addresses or ports, and must not change anything: a set with an error in it
 //! is refused as a whole.
@@ -20,6 +21,7 @@ mod guard;
 mod items;
 mod kind;
 mod lines;
+pub mod live;
 mod object;
 mod paths;
 mod problem;
@@ -85,7 +87,10 @@ impl Manifests {
     #[must_use]
     pub fn into_snapshot(self) -> Snapshot {
         let mut slices = self.slices;
-        let pods = PodIndex::new(&self.pods);
+        // In the order of their names, so that slices do not depend on which file comes first.
+        let mut pods = self.pods;
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        let pods = PodIndex::new(&pods);
         for (name, service) in &self.services {
             if service.selector.is_empty() || slices.contains_key(name) {
                 continue;
@@ -95,6 +100,8 @@ impl Manifests {
                 slices.insert(name.clone(), made);
             }
         }
+        // An Endpoints object without an address: nothing, and no pods instead of it.
+        slices.retain(|_, slices| !slices.is_empty());
         Snapshot {
             services: self.services,
             slices,

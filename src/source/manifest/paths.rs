@@ -124,7 +124,7 @@ fn walk(path: &Path, recursive: bool, inputs: &mut Vec<Result<Input, ManifestErr
     }
 }
 
-fn is_manifest(path: &Path) -> bool {
+pub(super) fn is_manifest(path: &Path) -> bool {
     matches!(
         path.extension().and_then(OsStr::to_str),
         Some("yaml" | "yml" | "json")
@@ -161,7 +161,7 @@ pub(super) fn open(path: &Path) -> Result<File, Problem> {
 }
 
 /// Names a file descriptor that this process was started with.
-fn is_inherited(path: &Path) -> bool {
+pub(super) fn is_inherited(path: &Path) -> bool {
     path == Path::new("/dev/stdin")
         || path.starts_with("/dev/fd")
         || path.starts_with("/proc/self/fd")

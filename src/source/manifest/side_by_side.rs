@@ -3,13 +3,12 @@
 //! Owns the threads and the bound on what is under way. Must not know what is in a document.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use super::document::{Contents, DocumentReader};
-use super::documents::{Document, Documents, StreamError};
+use super::documents::{Document, StreamError};
 use crate::source::api::convert::Interner;
 
 /// Text handed to a thread at once: enough that handing it over does not count.
@@ -36,10 +35,10 @@ pub(super) fn threads() -> usize {
     thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS))
 }
 
-/// Reads what is left of a stream with so many threads and gives each outcome to the sink, in the
-/// order of the documents.
-pub(super) fn read<R: Read>(
-    documents: Documents<R>,
+/// Reads documents with so many threads and gives each outcome to the sink, in the order of the
+/// documents.
+pub(super) fn read(
+    documents: impl Iterator<Item = Result<Document, StreamError>>,
     file: &Arc<str>,
     strict: bool,
     threads: usize,
@@ -110,9 +109,9 @@ fn work(batches: &Receiver<Batch>, outcomes: &Sender<Vec<Outcome>>, file: &Arc<s
 }
 
 /// Documents in batches of about equal size, with their size.
-struct Batches<R>(Documents<R>);
+struct Batches<D>(D);
 
-impl<R: Read> Iterator for Batches<R> {
+impl<D: Iterator<Item = Result<Document, StreamError>>> Iterator for Batches<D> {
     type Item = (usize, Batch);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -129,6 +128,7 @@ impl<R: Read> Iterator for Batches<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::documents::Documents;
     use super::*;
 
     #[test]

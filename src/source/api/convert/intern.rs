@@ -25,6 +25,24 @@ impl Interner {
         text.filter(|text| !text.is_empty())
             .map(|text| self.intern(text))
     }
+
+    /// How many strings are shared.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.strings.len()
+    }
+
+    /// No string is shared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.strings.is_empty()
+    }
+
+    /// Drops the strings that nobody else holds.
+    pub fn forget_unused(&mut self) {
+        self.strings.retain(|text| Arc::strong_count(text) > 1);
+        self.strings.shrink_to_fit();
+    }
 }
 
 #[cfg(test)]

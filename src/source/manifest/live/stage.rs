@@ -1,0 +1,302 @@
+//! A new state of the files, complete and free of errors, but not in force yet.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::super::collect::{MAX_ERRORS, SkippedKinds, twice};
+use super::super::document::Contents;
+use super::super::object::Object;
+use super::super::problem::{ManifestError, ManifestErrors, Note, Origin};
+use super::LiveManifests;
+use super::file::{Entry, File, FileKey, Held, Identity, ObjectKey};
+use super::listing::{Arguments, Listing, target};
+use super::look::{Look, Looker, is_as_before};
+use super::reading::{Reading, read};
+use crate::model::{NamespacedName, Service};
+use crate::source::manifest::paths::{self, Input};
+
+/// What a set of changed files comes to.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// Services as their manifests have them, to be given addresses; `None` for those that went.
+    pub services: BTreeMap<NamespacedName, Option<Service>>,
+    /// Where each of these Services is defined.
+    pub origins: BTreeMap<NamespacedName, Origin>,
+    /// What the authors should know.
+    pub notes: Vec<Note>,
+    pub(super) files: BTreeMap<FileKey, Option<File>>,
+    pub(super) removed: Vec<Held>,
+    /// Everything that came or changed but Services.
+    pub(super) added: Vec<Object>,
+    pub(super) added_keys: Vec<ObjectKey>,
+    /// What the arguments are now, if that was looked at.
+    pub(super) arguments: Option<Arguments>,
+}
+
+/// Collects what files give.
+#[derive(Default)]
+struct Stage {
+    staged: Staged,
+    skipped: SkippedKinds,
+    errors: Vec<(FileKey, ManifestError)>,
+}
+
+impl LiveManifests {
+    /// Reads what changed, and what changed before and was refused. Nothing is in force until
+    /// [`commit`](Self::commit).
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the set of all manifests as it is now.
+    pub fn stage(
+        &mut self,
+        what: &crate::source::changes::Changes,
+    ) -> Result<Staged, ManifestErrors> {
+        self.dirty.extend(what.clone());
+        let mut stage = Stage::default();
+        let looker = Looker {
+            files: &self.files,
+            links: &self.links,
+            arguments: &self.arguments,
+        };
+        let mut look = looker.look(&self.dirty);
+        if look.relist {
+            let listing = Listing::of(&self.input);
+            look = self.compare(&listing);
+            stage.errors = listing.errors;
+            stage.staged.arguments = Some(listing.arguments);
+        }
+        for key in look.gone {
+            self.forget(&key, &mut stage.staged);
+        }
+        for key in look.read {
+            self.read(key, &mut stage);
+        }
+        self.find_twice(&mut stage);
+        stage.finish()
+    }
+
+    /// What to read after a new listing.
+    fn compare(&self, listing: &Listing) -> Look {
+        let listed: HashSet<&FileKey> = listing.found.iter().collect();
+        let gone = self.files.keys().filter(|key| !listed.contains(key));
+        let is_changed = |key: &&FileKey| match self.files.get(*key) {
+            None => true,
+            Some(known) if known.once => false,
+            Some(known) => {
+                self.dirty.everything
+                    || self.dirty.paths.contains(&key.path)
+                    || !is_as_before(&key.path, known)
+            }
+        };
+        let read = listing.found.iter().filter(is_changed);
+        Look {
+            relist: true,
+            read: read.cloned().collect(),
+            gone: gone.cloned().collect(),
+        }
+    }
+
+    fn forget(&self, key: &FileKey, staged: &mut Staged) {
+        if let Some(file) = self.files.get(key) {
+            let held = file.documents.iter().flat_map(|document| &document.held);
+            staged.removed.extend(held.cloned());
+        }
+        staged.files.insert(key.clone(), None);
+    }
+
+    fn read(&mut self, key: FileKey, stage: &mut Stage) {
+        let is_stdin = key.path.as_os_str() == "-"
+            && self
+                .input
+                .paths
+                .get(key.argument)
+                .is_some_and(|text| text == "-");
+        let name = if is_stdin {
+            Input::Stdin.name()
+        } else {
+            Input::File(key.path.clone()).name()
+        };
+        let before = self.files.get(&key);
+        let before = before.map_or(&[][..], |file| &file.documents);
+        let strict = self.input.strict;
+        let names = &mut self.names;
+        let (readings, errors, identity) = if is_stdin {
+            let (readings, errors) = read(&name, std::io::stdin(), before, strict, names);
+            (readings, errors, None)
+        } else {
+            match paths::open(&key.path) {
+                Ok(file) => {
+                    let metadata = file.metadata().ok();
+                    let (readings, errors) = read(&name, file, before, strict, names);
+                    (
+                        readings,
+                        errors,
+                        metadata.as_ref().and_then(Identity::lasting),
+                    )
+                }
+                Err(problem) => {
+                    let error = ManifestError::new(Origin::file(name), problem);
+                    stage.errors.push((key, error));
+                    return;
+                }
+            }
+        };
+        let found = !readings.is_empty() || !errors.is_empty();
+        for error in errors {
+            let mut origin = Origin::file(Arc::clone(&name));
+            origin.document = error.document;
+            let error = ManifestError::new(origin, error.problem);
+            stage.errors.push((key.clone(), error));
+        }
+        if !found {
+            stage.staged.notes.push(Note {
+                origin: Origin::file(Arc::clone(&name)),
+                object: None,
+                text: "holds no objects".to_owned(),
+            });
+        }
+        let documents = stage.documents(&key, before, readings);
+        let file = File {
+            name,
+            target: target(&key.path).filter(|_| !is_stdin),
+            once: is_stdin || paths::is_inherited(&key.path),
+            identity,
+            documents,
+        };
+        stage.staged.files.insert(key, Some(file));
+    }
+
+    /// Finds objects that are now defined more than once.
+    fn find_twice(&self, stage: &mut Stage) {
+        let staged = &stage.staged;
+        let going: HashSet<ObjectKey> = staged.removed.iter().map(Held::key).collect();
+        let mut coming: HashSet<&ObjectKey> = HashSet::with_capacity(staged.added_keys.len());
+        let twice: HashSet<ObjectKey> = staged
+            .added_keys
+            .iter()
+            .filter(|key| {
+                !coming.insert(key) || (self.owned.contains(*key) && !going.contains(*key))
+            })
+            .cloned()
+            .collect();
+        if !twice.is_empty() {
+            let errors = self.twice(&twice, staged);
+            stage.errors.extend(errors);
+        }
+    }
+
+    /// The errors about these objects. Looks at all files, but only where something is wrong.
+    fn twice(&self, keys: &HashSet<ObjectKey>, staged: &Staged) -> Vec<(FileKey, ManifestError)> {
+        let unchanged = self.files.iter();
+        let unchanged = unchanged.filter(|(key, _)| !staged.files.contains_key(key));
+        let changed = staged.files.iter();
+        let changed = changed.filter_map(|(key, file)| Some((key, file.as_ref()?)));
+        let mut files: Vec<(&FileKey, &File)> = unchanged.chain(changed).collect();
+        files.sort_by_key(|(key, _)| *key);
+        let mut first: HashMap<ObjectKey, Origin> = HashMap::new();
+        let mut errors = Vec::new();
+        for (key, file) in files {
+            for document in &file.documents {
+                for held in &document.held {
+                    let object = held.key();
+                    if !keys.contains(&object) {
+                        continue;
+                    }
+                    let origin = Origin {
+                        file: Arc::clone(&file.name),
+                        document: Some(document.number),
+                        item: held.item,
+                    };
+                    if let Some(first) = first.get(&object) {
+                        let error = twice(held.kind, &held.name, origin, first.clone());
+                        errors.push((key.clone(), error));
+                    } else {
+                        first.insert(object, origin);
+                    }
+                }
+            }
+        }
+        errors
+    }
+}
+
+impl Stage {
+    /// Enters the documents of a file; what is no longer in it goes.
+    fn documents(
+        &mut self,
+        key: &FileKey,
+        before: &[Entry],
+        readings: Vec<Reading>,
+    ) -> Box<[Entry]> {
+        let mut stays = vec![false; before.len()];
+        let mut documents = Vec::with_capacity(readings.len());
+        for reading in readings {
+            match reading {
+                Reading::Same(place, number) => {
+                    stays[place] = true;
+                    documents.push(Entry {
+                        hash: before[place].hash,
+                        number,
+                        held: before[place].held.clone(),
+                    });
+                }
+                Reading::New {
+                    hash,
+                    number,
+                    contents,
+                } => {
+                    let held = Held::all(&contents);
+                    self.staged.added_keys.extend(held.iter().map(Held::key));
+                    documents.push(Entry { hash, number, held });
+                    self.contents(key, contents);
+                }
+            }
+        }
+        for (document, _) in before.iter().zip(stays).filter(|(_, stays)| !stays) {
+            self.staged.removed.extend(document.held.iter().cloned());
+        }
+        documents.into_boxed_slice()
+    }
+
+    fn contents(&mut self, key: &FileKey, contents: Contents) {
+        self.staged.notes.extend(contents.notes);
+        self.skipped.extend(contents.skipped);
+        let errors = contents.errors.into_iter();
+        self.errors.extend(errors.map(|error| (key.clone(), error)));
+        for (origin, object) in contents.objects {
+            match object {
+                Object::Service(service) => {
+                    let name = service.name.clone();
+                    self.staged.origins.insert(name.clone(), origin);
+                    self.staged.services.insert(name, Some(*service));
+                }
+                other => self.staged.added.push(other),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Staged, ManifestErrors> {
+        let mut staged = self.staged;
+        staged.notes.extend(self.skipped.notes());
+        if !self.errors.is_empty() {
+            // In the order of the input; within a document as they were found.
+            self.errors.sort_by(|(one, a), (other, b)| {
+                (one, a.origin.document).cmp(&(other, b.origin.document))
+            });
+            let omitted = self.errors.len().saturating_sub(MAX_ERRORS);
+            let errors = self.errors.into_iter().take(MAX_ERRORS);
+            return Err(ManifestErrors {
+                errors: errors.map(|(_, error)| error).collect(),
+                omitted,
+                notes: staged.notes,
+            });
+        }
+        for held in &staged.removed {
+            if held.kind == super::super::kind::Kind::Service {
+                staged.services.entry(held.name.clone()).or_insert(None);
+            }
+        }
+        Ok(staged)
+    }
+}
