@@ -1,5 +1,6 @@
 //! What only the nftables mode has: a table of its own, that `nft` lists and changes.
 
+mod affinity;
 mod claims;
 mod diff;
 mod large;
