@@ -4,6 +4,8 @@
 //! A [`Backend`] holds the settings of one mode on one node; the snapshot is handed to each call,
 //! so that a backend outlives changes of Services. Must not know command-line output.
 
+use std::sync::Arc;
+
 use super::facts::{NodeFacts, Prerequisites};
 use super::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
@@ -24,6 +26,17 @@ pub struct FamilyChanges {
     pub json: serde_json::Value,
 }
 
+/// How many rules or elements a part of the rules has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Family.
+    pub family: IpFamily,
+    /// iptables mode: table (`filter`, `nat`); nftables mode: set or map.
+    pub part: Arc<str>,
+    /// Rules in the one mode, elements in the other.
+    pub count: usize,
+}
+
 /// What a comparison with the kernel came to.
 pub trait Outcome {
     /// The kernel holds what it should.
@@ -37,6 +50,9 @@ pub trait Outcome {
 
     /// What is there, counted, for when nothing deviates: `12 rules`.
     fn holdings(&self) -> String;
+
+    /// What there should be, part by part.
+    fn sizes(&self) -> Vec<Size>;
 
     /// Rules of another proxy, or of another mode, that are to go: named, a line each.
     fn removals(&self) -> Vec<String>;

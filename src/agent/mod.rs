@@ -16,5 +16,6 @@ pub mod live;
 pub mod metrics;
 pub mod nftables;
 pub mod node;
+pub mod repair;
 pub mod run;
 pub mod sync;

@@ -13,7 +13,7 @@ use crate::plan::nftables::{TableState, deviations};
 use crate::translate::nftables::{Conflict, NftablesOptions, NftablesRuleset};
 
 /// The nftables mode on one node.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Nftables {
     options: Vec<NftablesOptions>,
 }

@@ -8,8 +8,10 @@ use std::ops::AddAssign;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use crate::agent::backend::Size;
 use crate::agent::facts::FactsError;
 use crate::agent::sync::SyncError;
+use crate::kernel::nft::ReadError;
 use crate::model::{IpFamily, Snapshot, Touched};
 
 /// Makes the kernel hold snapshots, one after the other.
@@ -118,7 +120,10 @@ pub enum ProgramError {
     /// What rules depend on besides the snapshot could not be found out or set.
     #[error(transparent)]
     Facts(#[from] FactsError),
-    /// Reading, planning or committing.
+    /// The kernel could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Planning or committing failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
     /// Anything else that a mode may need.
@@ -142,17 +147,6 @@ pub struct Programmed {
     /// What is programmed now, by table or set; left empty where counting would cost more than
     /// the change did, so that the last counts stay.
     pub sizes: Vec<Size>,
-}
-
-/// How many rules or elements a part of the kernel's state has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Family.
-    pub family: IpFamily,
-    /// iptables mode: table (`filter`, `nat`); nftables mode: set or map.
-    pub part: &'static str,
-    /// Rules in the one mode, elements in the other.
-    pub count: usize,
 }
 
 impl Programmed {
