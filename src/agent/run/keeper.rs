@@ -254,13 +254,12 @@ impl Keeper {
         };
         let elapsed = started.elapsed();
         match outcome {
-            Ok(done) => self.programmed(&done, elapsed),
-            Err(error) => self.failed(&error, elapsed),
+            Ok(done) => self.programmed(&done, elapsed, now + elapsed),
+            Err(error) => self.failed(&error, elapsed, now + elapsed),
         }
     }
 
-    fn programmed(&mut self, done: &Programmed, elapsed: Duration) {
-        let now = Instant::now();
+    fn programmed(&mut self, done: &Programmed, elapsed: Duration, now: Instant) {
         let work = std::mem::take(&mut self.work);
         self.pace.succeeded(now);
         if self.failure.take().is_some() {
@@ -272,8 +271,7 @@ impl Keeper {
         self.rebind_later(now);
     }
 
-    fn failed(&mut self, error: &ProgramError, elapsed: Duration) {
-        let now = Instant::now();
+    fn failed(&mut self, error: &ProgramError, elapsed: Duration, now: Instant) {
         self.observers
             .metrics
             .failed(self.work.resync.is_some(), elapsed);
