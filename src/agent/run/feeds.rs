@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::source::changes::Changes;
-use crate::source::watch::{Settle, WatchError, WatchList, Watcher};
+use crate::source::watch::{Settle, WatchList, Watcher};
 
 /// Something for the loop to act on.
 #[derive(Debug)]
@@ -28,17 +28,6 @@ pub(super) enum Event {
     Stop(&'static str),
 }
 
-/// Files or signals cannot be followed.
-#[derive(Debug, thiserror::Error)]
-pub enum FeedError {
-    /// Files.
-    #[error(transparent)]
-    Watch(#[from] WatchError),
-    /// Signals.
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
-}
-
 /// The loop's end of the feeds.
 pub(super) struct Feeds {
     pub(super) events: mpsc::UnboundedReceiver<Event>,
@@ -47,12 +36,12 @@ pub(super) struct Feeds {
 
 impl Feeds {
     /// Starts following the signals, and the files of the list.
-    pub(super) fn start(runtime: &Handle, list: WatchList) -> Result<Self, FeedError> {
+    pub(super) fn start(runtime: &Handle, list: WatchList) -> io::Result<Self> {
         let _context = runtime.enter();
         let (sender, events) = mpsc::unbounded_channel();
-        let signals = Signals::new().map_err(FeedError::Signals)?;
+        let signals = Signals::new()?;
         runtime.spawn(signals.follow(sender.clone()));
-        let mut watcher = Watcher::new(Settle::default())?;
+        let mut watcher = Watcher::new(Settle::default());
         watcher.follow(&list);
         let (watch_list, lists) = watch::channel(list);
         runtime.spawn(follow_files(watcher, lists, sender));
@@ -62,7 +51,7 @@ impl Feeds {
     /// Follows what is in the list from now on.
     pub(super) fn follow(&self, list: &WatchList) {
         self.watch_list.send_if_modified(|present| {
-            let news = present != list;
+            let news = !present.is(list);
             if news {
                 present.clone_from(list);
             }

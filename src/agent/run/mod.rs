@@ -30,7 +30,6 @@ use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-pub use feeds::FeedError;
 pub use keeper::Periods;
 
 use super::cluster::LoadError;
@@ -89,9 +88,9 @@ pub enum RunError {
     /// The network namespace.
     #[error(transparent)]
     Netns(#[from] NetnsError),
-    /// Files or signals cannot be followed.
-    #[error(transparent)]
-    Feeds(#[from] FeedError),
+    /// Signals cannot be followed.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
     /// The manifests as they are at the start, or the state directory.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -138,7 +137,8 @@ fn run_inside(
 ) -> Result<(), RunError> {
     let programmer = make(&options.config)?;
     // Before the files are read: what changes meanwhile is read again.
-    let mut feeds = Feeds::start(runtime, WatchList::of_input(&options.input))?;
+    let mut feeds =
+        Feeds::start(runtime, WatchList::of_input(&options.input)).map_err(RunError::Signals)?;
     let mut observers = observers(options, programmer.families(), runtime)?;
     let (source, snapshot) =
         LiveSource::open(options.input.clone(), &options.config, &options.state_dir)?;

@@ -82,8 +82,9 @@ pub trait Programmer {
 /// Something another program did to what is ours, or may have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// The kind of damage, a value of the label of `portolan_repairs_total`: `rule`, `overrun`.
-    pub damage: &'static str,
+    /// Kinds of damage, values of the label of `portolan_repairs_total`: `rules_deleted`,
+    /// `overrun`.
+    pub damage: Vec<&'static str>,
     /// What was done, by whom, in a sentence for the log.
     pub text: String,
 }
