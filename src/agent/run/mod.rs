@@ -286,6 +286,6 @@ async fn readable(wakes: Option<&Readiness>) {
     };
     if let Err(error) = wakes.wait().await {
         tracing::debug!(%error, "waiting for other programs");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
