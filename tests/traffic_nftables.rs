@@ -28,6 +28,8 @@ mod ipv6;
 mod lifecycle;
 #[path = "traffic/load_balancer.rs"]
 mod load_balancer;
+#[path = "traffic/nftables/mod.rs"]
+mod nftables;
 #[path = "traffic/node_port.rs"]
 mod node_port;
 #[path = "traffic/policies.rs"]

@@ -4,9 +4,8 @@
 //! A [`Backend`] holds the settings of one mode on one node; the snapshot is handed to each call,
 //! so that a backend outlives changes of Services. Must not know command-line output.
 
-use std::sync::Arc;
-
 use super::facts::{NodeFacts, Prerequisites};
+use super::run::programmer::Size;
 use super::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError};
@@ -26,17 +25,6 @@ pub struct FamilyChanges {
     pub json: serde_json::Value,
 }
 
-/// How many rules or elements a part of the rules has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Family.
-    pub family: IpFamily,
-    /// iptables mode: table (`filter`, `nat`); nftables mode: set or map.
-    pub part: Arc<str>,
-    /// Rules in the one mode, elements in the other.
-    pub count: usize,
-}
-
 /// What a comparison with the kernel came to.
 pub trait Outcome {
     /// The kernel holds what it should.
@@ -51,8 +39,10 @@ pub trait Outcome {
     /// What is there, counted, for when nothing deviates: `12 rules`.
     fn holdings(&self) -> String;
 
-    /// What there should be, part by part.
-    fn sizes(&self) -> Vec<Size>;
+    /// What there should be, part by part, where it is counted anyhow.
+    fn sizes(&self) -> Vec<Size> {
+        Vec::new()
+    }
 
     /// Rules of another proxy, or of another mode, that are to go: named, a line each.
     fn removals(&self) -> Vec<String>;

@@ -53,7 +53,7 @@ impl Removal {
     /// # Errors
     /// See [`SyncError`].
     pub fn commit<K: NftKernel>(self, kernel: &mut K) -> Result<Done, SyncError> {
-        until_done(kernel, self, Self::find)
+        until_done(kernel, self, Self::find).map(|(done, _)| done)
     }
 }
 

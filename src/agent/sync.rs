@@ -41,6 +41,8 @@ pub struct Done {
     pub messages: usize,
     /// Bytes sent.
     pub bytes: usize,
+    /// The generation that the last of them made.
+    pub generation: Option<u32>,
 }
 
 /// What was read of the kernel and what follows from it, at one generation of nf_tables.
@@ -62,7 +64,8 @@ pub trait Comparison {
 ///
 /// The first attempts are bound to the generation that was read, so that nothing is decided on
 /// stale facts. A program that commits without end would keep them from ever succeeding: the last
-/// attempts are not bound, and are followed by another comparison instead.
+/// attempts are not bound, and are followed by another comparison instead. Gives back what it took
+/// and the comparison that the kernel now corresponds to.
 ///
 /// # Errors
 /// See [`SyncError`].
@@ -70,12 +73,12 @@ pub fn until_done<K: NftKernel, C: Comparison>(
     kernel: &mut K,
     mut comparison: C,
     mut again: impl FnMut(&mut K) -> Result<C, ReadError>,
-) -> Result<Done, SyncError> {
+) -> Result<(Done, C), SyncError> {
     let mut done = Done::default();
     for attempt in 1..=ATTEMPTS {
         let bound = attempt <= BOUND_ATTEMPTS;
         match try_commit(kernel, &comparison, bound, &mut done) {
-            Ok(()) if bound => return Ok(done),
+            Ok(()) if bound => return Ok((done, comparison)),
             Ok(()) => {}
             Err(SyncError::Commit(error)) if error.wants_reread() => {
                 tracing::info!(attempt, %error, "reading again");
@@ -86,7 +89,7 @@ pub fn until_done<K: NftKernel, C: Comparison>(
         }
         comparison = again(kernel)?;
         if comparison.is_equal() {
-            return Ok(done);
+            return Ok((done, comparison));
         }
     }
     Err(SyncError::Busy)
@@ -116,7 +119,8 @@ pub struct Load<'a, K: NftKernel> {
 }
 
 impl<'a, K: NftKernel> Load<'a, K> {
-    fn new(kernel: &'a mut K, generation: Option<u32>, done: &'a mut Done) -> Self {
+    /// A load with nothing in it yet. With a generation, it fails if anybody has committed since.
+    pub fn new(kernel: &'a mut K, generation: Option<u32>, done: &'a mut Done) -> Self {
         let batch = kernel.batch(generation);
         Self {
             kernel,
@@ -154,7 +158,11 @@ impl<'a, K: NftKernel> Load<'a, K> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), SyncError> {
+    /// Commits what was taken and not committed yet.
+    ///
+    /// # Errors
+    /// The kernel refused it.
+    pub fn flush(&mut self) -> Result<(), SyncError> {
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -170,6 +178,7 @@ impl<'a, K: NftKernel> Load<'a, K> {
         self.done.transactions += 1;
         self.done.messages += committed.messages;
         self.done.bytes += committed.bytes;
+        self.done.generation = Some(committed.generation);
         self.generation = self.generation.map(|_| committed.generation);
         self.batch = self.kernel.batch(self.generation);
         Ok(())

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure};
 use crate::agent::iptables::Iptables;
-use crate::agent::nftables::Nftables;
+use crate::agent::nftables::live::LiveSync;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::whole_sync::WholeSync;
 use crate::agent::run::{self, Periods, RunError, RunOptions};
@@ -129,7 +129,7 @@ fn programmer(
     let mut socket = Socket::open().map_err(|error| ProgramError::Other(Box::new(error)))?;
     socket.generation()?;
     Ok(match mode {
-        Mode::Nftables => Box::new(WholeSync::<Nftables>::new(socket, config, take_over)?),
+        Mode::Nftables => Box::new(LiveSync::new(socket, config, take_over)?),
         Mode::Iptables => Box::new(WholeSync::<Iptables>::new(socket, config, take_over)?),
     })
 }

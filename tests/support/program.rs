@@ -72,11 +72,36 @@ pub(crate) fn portolan_in(namespace: &Namespace, args: &[&str]) -> Run {
     Run::of(&args.join(" "), &namespace.output(PROGRAM, args))
 }
 
-/// The mode under test: every traffic test runs in a binary of its own for each.
-pub(crate) fn mode() -> &'static str {
-    match env!("CARGO_CRATE_NAME").rsplit_once('_') {
-        Some((_, "nftables")) => "nftables",
-        _ => "iptables",
+/// What rules look like: every traffic test runs in a binary of its own for each mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Iptables,
+    Nftables,
+}
+
+impl Mode {
+    /// The mode under test.
+    pub(crate) fn tested() -> Self {
+        match env!("CARGO_CRATE_NAME").rsplit_once('_') {
+            Some((_, "nftables")) => Self::Nftables,
+            _ => Self::Iptables,
+        }
+    }
+
+    /// What is expected in this mode where the two differ, as kube-proxy's do.
+    pub(crate) fn expects<T>(iptables: T, nftables: T) -> T {
+        match Self::tested() {
+            Self::Iptables => iptables,
+            Self::Nftables => nftables,
+        }
+    }
+
+    /// As `--mode` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
     }
 }
 
@@ -111,7 +136,7 @@ impl Testbed {
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            mode(),
+            Mode::tested().name(),
             "--node-name",
             "n0",
             "--cluster-cidr",

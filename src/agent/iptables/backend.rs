@@ -2,9 +2,10 @@
 
 use super::options::{iptables_options, prerequisites};
 use super::{fetch, sync};
-use crate::agent::backend::{Backend, FamilyChanges, Outcome, Size};
+use crate::agent::backend::{Backend, FamilyChanges, Outcome};
 use crate::agent::facts::{NodeFacts, Prerequisites};
 use crate::agent::leftovers::{For, Leftovers};
+use crate::agent::run::programmer::Size;
 use crate::agent::sync::{Comparison, Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError, read_consistently};
@@ -134,6 +135,7 @@ impl Backend for Iptables {
             let desired: Vec<_> = rulesets.iter().map(|r| DesiredState::of(*r)).collect();
             compare(kernel, &desired, take_over).map(bound)
         })
+        .map(|(done, _)| done)
     }
 
     fn changes<K: NftKernel>(
@@ -199,7 +201,7 @@ fn compare<K: NftKernel>(
 fn sizes(desired: &DesiredState) -> [Size; 2] {
     [XtTable::Filter, XtTable::Nat].map(|table| Size {
         family: desired.family(),
-        part: table.name().into(),
+        part: table.name(),
         count: desired.rules_of(table),
     })
 }

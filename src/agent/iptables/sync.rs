@@ -180,6 +180,7 @@ pub fn commit<K: NftKernel>(
         let desired: Vec<DesiredState> = rulesets.iter().map(|r| DesiredState::of(*r)).collect();
         compare(kernel, &desired).map(bound)
     })
+    .map(|(done, _)| done)
 }
 
 /// Removes what [`compare_for_cleanup`] found.
@@ -197,4 +198,5 @@ pub fn clean_up<K: NftKernel>(kernel: &mut K, comparison: Comparison) -> Result<
     sync::until_done(kernel, bound(comparison), |kernel| {
         compare_for_cleanup(kernel, &families).map(bound)
     })
+    .map(|(done, _)| done)
 }

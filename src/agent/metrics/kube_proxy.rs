@@ -205,7 +205,7 @@ impl KubeProxy {
         }
         if let OfMode::Iptables { rules, rules_last } = &self.of_mode {
             for size in &done.sizes {
-                let labels = [&*size.part, &size.family.to_string()];
+                let labels = [size.part, &size.family.to_string()];
                 rules
                     .with_label_values(&labels)
                     .set(gauge_value(size.count));

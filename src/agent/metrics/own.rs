@@ -82,7 +82,7 @@ impl Own {
         self.bytes.inc_by(done.bytes as u64);
         for size in &done.sizes {
             self.elements
-                .with_label_values(&[&*size.part, &size.family.to_string()])
+                .with_label_values(&[size.part, &size.family.to_string()])
                 .set(gauge_value(size.count));
         }
     }

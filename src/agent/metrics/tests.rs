@@ -1,5 +1,5 @@
 use super::*;
-use crate::agent::backend::Size;
+use crate::agent::run::programmer::Size;
 
 fn metrics() -> Metrics {
     Metrics::new(Mode::Iptables, &IpFamily::ALL).unwrap()
@@ -81,7 +81,7 @@ fn a_sync_is_counted_for_every_family() {
         full: true,
         sizes: vec![Size {
             family: IpFamily::V4,
-            part: "nat".into(),
+            part: "nat",
             count: 40,
         }],
     };

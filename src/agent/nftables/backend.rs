@@ -10,10 +10,10 @@ use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::model::Snapshot;
 use crate::plan::nftables::{TableState, deviations};
-use crate::translate::nftables::{Conflict, NftablesOptions, NftablesRuleset};
+use crate::translate::nftables::{NftablesOptions, NftablesRuleset};
 
 /// The nftables mode on one node.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Nftables {
     options: Vec<NftablesOptions>,
 }
@@ -35,20 +35,10 @@ impl Nftables {
     fn desired(&self, snapshot: &Snapshot) -> Vec<TableState> {
         let rulesets = self.rulesets(snapshot);
         for conflict in rulesets.iter().flat_map(NftablesRuleset::conflicts) {
-            warn(conflict);
+            tracing::warn!("{conflict}");
         }
         rulesets.iter().map(|r| TableState::of(r)).collect()
     }
-}
-
-/// Says who goes without.
-fn warn(conflict: &Conflict) {
-    let Conflict {
-        front_end,
-        owner,
-        loser,
-    } = conflict;
-    tracing::warn!("{front_end} is claimed twice: {owner} has it, {loser} goes without");
 }
 
 impl Backend for Nftables {
@@ -83,6 +73,7 @@ impl Backend for Nftables {
         until_done(kernel, comparison, |kernel| {
             self.compare(kernel, snapshot, take_over)
         })
+        .map(|(done, _)| done)
     }
 
     fn changes<K: NftKernel>(

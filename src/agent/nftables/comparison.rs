@@ -1,9 +1,7 @@
 //! Tables compared with the kernel's.
 
-use std::sync::Arc;
-
 use super::read::read_table;
-use crate::agent::backend::{Outcome, Size};
+use crate::agent::backend::Outcome;
 use crate::agent::leftovers::{For, Leftovers};
 use crate::agent::sync::{Comparison, Load, SyncError};
 use crate::kernel::nft::{NftKernel, ReadError, read_consistently};
@@ -125,20 +123,6 @@ impl Outcome for NftablesComparison {
         let chains = self.tables.iter().flat_map(|t| t.desired.chains.values());
         let rules: usize = chains.map(|chain| chain.rules.len()).sum();
         format!("{rules} rules and {} elements", elements.sum::<usize>())
-    }
-
-    fn sizes(&self) -> Vec<Size> {
-        let tables = self.tables.iter().map(|table| &table.desired);
-        let sets = tables.flat_map(|table| {
-            let sets = table.sets.iter();
-            sets.map(|(name, set)| (table.table.family, name, set))
-        });
-        sets.map(|(family, name, set)| Size {
-            family,
-            part: Arc::clone(name),
-            count: set.elements.len(),
-        })
-        .collect()
     }
 
     fn removals(&self) -> Vec<String> {

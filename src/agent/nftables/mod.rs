@@ -6,6 +6,7 @@
 
 mod backend;
 mod comparison;
+pub mod live;
 pub mod options;
 pub mod read;
 mod words;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::kernel::nft::{NftKernel, ReadError};
-use crate::plan::nftables::{AFFINITY, TableState};
+use crate::plan::nftables::{AFFINITY, COMMENT, TableState};
 use crate::plan::op::{Hook, SetRef, TableRef};
 
 /// Up to this many elements a set is dumped: 0.3 s of kernel time on 2 GHz cores.
@@ -26,12 +26,33 @@ pub fn read_table<K: NftKernel>(
     kernel: &mut K,
     desired: &TableState,
 ) -> Result<Option<TableState>, ReadError> {
-    let table = &desired.table;
-    if !exists(kernel, table)? {
+    let Some((mut state, counts)) = read_objects(kernel, &desired.table)? else {
+        return Ok(None);
+    };
+    for (name, count) in counts {
+        if &*name != AFFINITY {
+            read_elements(kernel, desired, &mut state, &name, count)?;
+        }
+    }
+    Ok(Some(state))
+}
+
+/// Names of sets and maps, each with the number of its elements where the kernel tells it.
+pub(super) type SetCounts = Vec<(Arc<str>, Option<u32>)>;
+
+/// Reads a table without its elements; `None` if there is none.
+///
+/// # Errors
+/// See [`ReadError`].
+pub(super) fn read_objects<K: NftKernel>(
+    kernel: &mut K,
+    table: &TableRef,
+) -> Result<Option<(TableState, SetCounts)>, ReadError> {
+    let mut state = TableState::new(table.clone());
+    if !read_itself(kernel, &mut state)? {
         return Ok(None);
     }
-    let mut state = TableState::new(table.clone());
-    let mut counts: Vec<(Arc<str>, Option<u32>)> = Vec::new();
+    let mut counts = SetCounts::new();
     kernel.dump_sets(table, &mut |view| {
         // Nameless sets belong to the rule that they came with.
         if !view.name.starts_with("__") {
@@ -46,25 +67,35 @@ pub fn read_table<K: NftKernel>(
             priority: base.priority,
         });
         state.add_chain(view.name, hook);
+        if view.base.is_some_and(|base| !base.policy_accept) {
+            let flaw = format!("chain {}: policy drop", view.name);
+            state.flaws.push(flaw);
+        }
     })?;
     kernel.dump_rules(table, None, &mut |view| {
         state.add_rule(view.chain, view.body);
     })?;
-    for (name, count) in counts {
-        if &*name != AFFINITY {
-            read_elements(kernel, desired, &mut state, &name, count)?;
-        }
-    }
-    Ok(Some(state))
+    Ok(Some((state, counts)))
 }
 
-/// Whether the table is there.
-///
-/// # Errors
-/// See [`ReadError`].
-pub fn exists<K: NftKernel>(kernel: &mut K, table: &TableRef) -> Result<bool, ReadError> {
+/// Whether the table is there, and what is wrong with it as a whole.
+fn read_itself<K: NftKernel>(kernel: &mut K, state: &mut TableState) -> Result<bool, ReadError> {
     let mut found = false;
-    kernel.dump_tables(table.family, &mut |view| found |= *view.name == *table.name)?;
+    let table = state.table.clone();
+    kernel.dump_tables(table.family, &mut |view| {
+        if *view.name != *table.name {
+            return;
+        }
+        found = true;
+        if view.dormant {
+            state.flaws.push("dormant".to_owned());
+        }
+        match view.comment {
+            Some(COMMENT) => {}
+            Some(other) => state.flaws.push(format!("another layout: {other:?}")),
+            None => state.flaws.push("another layout: no comment".to_owned()),
+        }
+    })?;
     Ok(found)
 }
 

@@ -71,8 +71,8 @@ impl Observers {
         }
         // Damage that turned out to be none needs no repair.
         if !done.is_nothing() {
-            for damage in work.foreign.iter().flat_map(|foreign| &foreign.damage) {
-                self.metrics.repaired(damage);
+            for foreign in &work.foreign {
+                self.metrics.repaired(foreign.damage);
             }
         }
         if work.touched.is_empty() {

@@ -8,7 +8,6 @@ use std::ops::AddAssign;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use crate::agent::backend::Size;
 use crate::agent::facts::FactsError;
 use crate::agent::sync::SyncError;
 use crate::kernel::nft::ReadError;
@@ -82,9 +81,9 @@ pub trait Programmer {
 /// Something another program did to what is ours, or may have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// Kinds of damage, values of the label of `portolan_repairs_total`: `rules_deleted`,
+    /// The kind of damage, a value of the label of `portolan_repairs_total`: `rules_deleted`,
     /// `overrun`.
-    pub damage: Vec<&'static str>,
+    pub damage: &'static str,
     /// What was done, by whom, in a sentence for the log.
     pub text: String,
 }
@@ -148,6 +147,17 @@ pub struct Programmed {
     /// What is programmed now, by table or set; left empty where counting would cost more than
     /// the change did, so that the last counts stay.
     pub sizes: Vec<Size>,
+}
+
+/// How many rules or elements a part of the kernel's state has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Family.
+    pub family: IpFamily,
+    /// iptables mode: table (`filter`, `nat`); nftables mode: set or map.
+    pub part: &'static str,
+    /// Rules in the one mode, elements in the other.
+    pub count: usize,
 }
 
 impl Programmed {

@@ -3,13 +3,13 @@
 //! The right thing in iptables mode, where the kernel's own cost grows with the table anyhow. Only
 //! what differs is written, so connections are left alone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::programmer::{ProgramError, Programmed, Programmer, Resync};
 use crate::agent::backend::{Backend, Outcome};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
-use crate::agent::sync::{Done, SyncError};
+use crate::agent::sync::Done;
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
@@ -62,37 +62,23 @@ impl<B: Backend> WholeSync<B> {
         self.warn_of(comparison.competitors());
         let sizes = comparison.sizes();
         backend.prerequisites().ensure(&mut self.socket)?;
-        let mut done = if comparison.is_equal() {
-            Programmed::default()
-        } else {
-            self.timed(|socket| backend.commit(socket, snapshot, comparison))?
-        };
-        (done.full, done.sizes) = (true, sizes);
-        self.remember(backend, snapshot, before, &done);
-        Ok(done)
-    }
-
-    fn timed(
-        &mut self,
-        commit: impl FnOnce(&mut Socket) -> Result<Done, SyncError>,
-    ) -> Result<Programmed, ProgramError> {
+        let mut done = Done::default();
         let started = Instant::now();
-        let done = commit(&mut self.socket)?;
+        if !comparison.is_equal() {
+            done = backend.commit(&mut self.socket, snapshot, comparison)?;
+        }
+        let elapsed = started.elapsed();
+        self.remember(backend, snapshot, done.generation.unwrap_or(before));
         Ok(Programmed {
-            transactions: done.transactions,
-            messages: done.messages,
-            bytes: done.bytes,
-            commit_time: started.elapsed(),
-            ..Programmed::default()
+            full: true,
+            sizes,
+            ..programmed(done, elapsed)
         })
     }
 
     /// Keeps what [`disturbed`](Programmer::disturbed) needs.
-    fn remember(&mut self, backend: B, snapshot: &Snapshot, before: u32, done: &Programmed) {
-        // Each transaction counts the generation up by one. Anything beyond that is somebody
-        // else's, or an attempt that was repeated: reason enough to look again.
-        let own = u32::try_from(done.transactions).unwrap_or(u32::MAX);
-        self.synced = Some((backend, before.wrapping_add(own)));
+    fn remember(&mut self, backend: B, snapshot: &Snapshot, generation: u32) {
+        self.synced = Some((backend, generation));
         let name = &self.config.node_name;
         let node = snapshot.nodes.get_key_value(name);
         self.node.nodes = node
@@ -150,6 +136,18 @@ impl<B: Backend + PartialEq> Programmer for WholeSync<B> {
         if removal.is_empty() {
             return Ok(Programmed::default());
         }
-        self.timed(|socket| removal.commit(socket))
+        let started = Instant::now();
+        let done = removal.commit(&mut self.socket)?;
+        Ok(programmed(done, started.elapsed()))
+    }
+}
+
+fn programmed(done: Done, commit_time: Duration) -> Programmed {
+    Programmed {
+        transactions: done.transactions,
+        messages: done.messages,
+        bytes: done.bytes,
+        commit_time,
+        ..Programmed::default()
     }
 }

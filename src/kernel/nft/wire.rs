@@ -62,8 +62,14 @@ pub(super) mod msg {
 /// `NFTA_TABLE_*`.
 pub(super) mod table {
     pub(in crate::kernel::nft) const NAME: u16 = 1;
+    pub(in crate::kernel::nft) const FLAGS: u16 = 2;
     pub(in crate::kernel::nft) const USE: u16 = 3;
     pub(in crate::kernel::nft) const HANDLE: u16 = 4;
+    pub(in crate::kernel::nft) const USERDATA: u16 = 6;
+    /// `NFT_TABLE_F_DORMANT`.
+    pub(in crate::kernel::nft) const DORMANT: u32 = 1;
+    /// `NFTNL_UDATA_TABLE_COMMENT` (libnftnl's `udata.h`).
+    pub(in crate::kernel::nft) const UDATA_COMMENT: u8 = 0;
 }
 
 /// `NFTA_CHAIN_*` and `NFTA_HOOK_*`.

@@ -86,3 +86,59 @@ impl Key {
         self.0.into()
     }
 }
+
+/// The endpoint that an element's data says.
+pub(super) fn socket(data: &[u8]) -> Option<SocketAddr> {
+    let (address, port) = data.split_last_chunk::<4>()?;
+    let [high, low, ..] = *port;
+    let port = u16::from_be_bytes([high, low]);
+    Some(SocketAddr::new(address_of(address)?, port))
+}
+
+/// The front end that a key says.
+pub(super) fn front_end(key: &[u8]) -> Option<FrontEnd> {
+    let (rest, port) = key.split_last_chunk::<4>()?;
+    let (address, [protocol, ..]) = rest.split_last_chunk::<4>()?;
+    let [high, low, ..] = *port;
+    Some(FrontEnd {
+        address: address_of(address)?,
+        protocol: Protocol::from_number(*protocol)?,
+        port: u16::from_be_bytes([high, low]),
+    })
+}
+
+/// The front end and the endpoint that an entry of the affinity memory says.
+#[must_use]
+pub fn affinity_entry(key: &[u8], data: Option<&[u8]>) -> Option<(FrontEnd, SocketAddr)> {
+    // Between the front end's address and its port stands the client's address, of the same length.
+    let (addresses, rest) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    let (address, _) = addresses.split_at_checked(addresses.len() / 2)?;
+    Some((front_end(&[address, rest].concat())?, socket(data?)?))
+}
+
+fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let v6 = <[u8; 16]>::try_from(bytes).map(IpAddr::from);
+    v4.or(v6).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_data_lead_back_to_what_they_were_made_of() {
+        for address in ["10.233.0.1", "fd00::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            let endpoint = SocketAddr::new(address, 8080);
+            assert_eq!(socket(&Key::new().socket(endpoint).bytes()), Some(endpoint));
+            let of = FrontEnd {
+                address,
+                protocol: Protocol::Sctp,
+                port: 65_535,
+            };
+            assert_eq!(front_end(&Key::new().front_end(of).bytes()), Some(of));
+            assert_eq!(front_end(&[0; 3]), None);
+        }
+    }
+}

@@ -179,7 +179,7 @@ impl Bench {
 
     fn foreign(&mut self) {
         self.script.borrow_mut().heard.push(Foreign {
-            damage: vec!["rules_deleted"],
+            damage: "rules_deleted",
             text: "somebody deleted a rule".to_owned(),
         });
         self.keeper.listen(self.now);
