@@ -115,7 +115,9 @@ fn a_change_is_one_commit_and_no_question_and_as_long_as_the_service() {
             questions: 0,
             commits: 0,
         };
-        let adopted = Follower::adopt(&mut kernel, &backend(&snapshot), &snapshot, false).unwrap();
+        let backend = backend(&snapshot);
+        backend.prerequisites().ensure(&mut socket()).unwrap();
+        let adopted = Follower::adopt(&mut kernel, &backend, &snapshot, false).unwrap();
         let mut follower = adopted.follower.unwrap();
         (kernel.questions, kernel.commits) = (0, 0);
         let mut messages = Vec::new();
