@@ -100,8 +100,11 @@ impl LiveSync {
             hearing.pause().map_err(other)?;
         }
         let adopted = Follower::adopt(&mut self.socket, &backend, snapshot, self.take_over);
-        // Where nothing is known, everything counts as missed.
-        let generation = adopted.as_ref().map_or(0, |adopted| adopted.generation);
+        // After a failure everything is read again, so nothing can be missed.
+        let generation = match &adopted {
+            Ok(adopted) => adopted.generation,
+            Err(_) => self.socket.generation()?,
+        };
         if let Some(hearing) = &mut self.hearing {
             let resumed = hearing.resume(generation, &mut self.socket);
             resumed.map_err(other)?;
@@ -210,8 +213,9 @@ impl LiveSync {
         if let Some(hearing) = &mut self.hearing {
             hearing.pause().map_err(other)?;
         }
+        // What fails is followed by a comparison of everything, which listens again.
         let outcome = follower.commit(&mut self.socket, updates);
-        if let Some(hearing) = &mut self.hearing {
+        if let (Ok(_), Some(hearing)) = (&outcome, &mut self.hearing) {
             let resumed = hearing.resume(follower.generation(), &mut self.socket);
             resumed.map_err(other)?;
         }
