@@ -1,6 +1,7 @@
 //! An agent on the node of a testbed, and the directory of manifests that it follows.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::thread;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use crate::support::{Namespace, Service, Testbed, manifests};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of manifests, with its first content.
 #[derive(Debug)]
@@ -40,19 +41,25 @@ impl Directory {
     /// Replaces a file as editors and ConfigMaps do: written beside it, and renamed over it. The
     /// file of the nodes has them, all others have services only.
     pub(crate) fn write(&self, name: &str, services: &[Service]) {
-        let mut text = manifests(services);
-        if name != "nodes.yaml" {
-            text = text
-                .split("---\n")
-                .skip(3)
-                .map(|part| format!("---\n{part}"))
-                .collect();
-        }
-        self.write_text(name, &text);
+        self.write_text(name, &text(name, services));
+    }
+
+    /// Writes a file where it is, with a pause in the middle. Gives the time that it took: a
+    /// reader waits for 200 ms.
+    pub(crate) fn write_in_place(&self, name: &str, services: &[Service]) -> Duration {
+        let start = Instant::now();
+        let text = text(name, services);
+        let (head, tail) = text.as_bytes().split_at(text.len() / 2);
+        let mut file = fs::File::create(self.file(name)).expect("create");
+        file.write_all(head).expect("write");
+        thread::sleep(Duration::from_millis(50));
+        file.write_all(tail).expect("write");
+        drop(file);
+        start.elapsed()
     }
 
     pub(crate) fn write_text(&self, name: &str, text: &str) {
-        let new = self.path().join(format!(".{name}.new"));
+        let new = self.path().join(".new");
         fs::write(&new, text).expect("write");
         fs::rename(new, self.file(name)).expect("rename");
     }
@@ -60,6 +67,15 @@ impl Directory {
     pub(crate) fn remove(&self, name: &str) {
         fs::remove_file(self.file(name)).expect("remove");
     }
+}
+
+fn text(name: &str, services: &[Service]) -> String {
+    let all = manifests(services);
+    if name == "nodes.yaml" {
+        return all;
+    }
+    let parts = all.split("---\n").skip(3);
+    parts.map(|part| format!("---\n{part}")).collect()
 }
 
 /// A running `portolan run`. It is killed with the test if it was not stopped.
@@ -75,7 +91,7 @@ impl<'a> Agent<'a> {
     #[track_caller]
     pub(crate) fn start(bed: &'a Testbed, directory: &Directory, more: &[&str]) -> Self {
         let mut agent = Self::launch(bed, directory, more);
-        agent.eventually("it runs", |agent| agent.log().contains(" runs "));
+        agent.eventually("it runs", |agent| agent.log().contains(" runs"));
         agent
     }
 

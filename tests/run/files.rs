@@ -1,5 +1,7 @@
 //! Manifests that change under a running agent.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, Directory};
@@ -37,6 +39,45 @@ fn a_file_that_is_replaced_or_removed_changes_what_answers() {
     directory.remove("web.yaml");
     agent.eventually("the service is gone", |_| server(&bed, VIP) != "pod-2");
     assert!(server(&bed, "10.233.10.11:80").starts_with("pod-"));
+}
+
+#[test]
+fn a_file_that_is_written_in_place_is_read_when_it_is_whole() {
+    let bed = Testbed::with_pods(2);
+    let directory = Directory::new();
+    directory.write("web.yaml", &[web().to(&bed.pods[..1])]);
+    let mut agent = Agent::start(&bed, &directory, &[]);
+    let first = directory.write_in_place("web.yaml", &[web().to(&bed.pods[1..])]);
+    agent.eventually("the other pod answers", |_| server(&bed, VIP) == "pod-2");
+    let other = Service::new("other", "10.233.10.11").to(&bed.pods[..1]);
+    let second = directory.write_in_place("web.yaml", &[web().to(&bed.pods[..1]), other]);
+    agent.eventually("the first pod answers", |_| server(&bed, VIP) == "pod-1");
+    assert_eq!(server(&bed, "10.233.10.11:80"), "pod-1");
+    // A machine so busy that writing takes longer than readers wait may have half a file refused.
+    if first.max(second) < Duration::from_millis(150) {
+        assert!(!agent.log().contains("stay in force"), "{}", agent.log());
+    }
+}
+
+/// A mounted ConfigMap: its files are links into a directory behind a link that is replaced.
+#[test]
+fn a_mounted_config_map_is_followed_through_its_links() {
+    let bed = Testbed::with_pods(2);
+    let directory = Directory::new();
+    let version = |number: usize| {
+        let name = format!("..v{number}");
+        std::fs::create_dir(directory.file(&name)).unwrap();
+        directory.write(&format!("{name}/web.yaml"), &[web().to([bed.pod(number)])]);
+        std::os::unix::fs::symlink(&name, directory.file("..new")).unwrap();
+        std::fs::rename(directory.file("..new"), directory.file("..data")).unwrap();
+    };
+    version(1);
+    std::os::unix::fs::symlink("..data/web.yaml", directory.file("web.yaml")).unwrap();
+    let mut agent = Agent::start(&bed, &directory, &[]);
+    assert_eq!(server(&bed, VIP), "pod-1");
+    version(2);
+    agent.eventually("the other pod answers", |_| server(&bed, VIP) == "pod-2");
+    std::fs::remove_dir_all(directory.file("..v1")).unwrap();
 }
 
 #[test]
@@ -99,6 +140,16 @@ fn a_broken_file_is_reported_and_changes_nothing_until_it_is_mended() {
         200,
         "rules are in force"
     );
+    // A mistake of another kind: named by file, document and field.
+    let text = "---\n# nothing\n---\nkind: Service\napiVersion: v1\nmetadata: {name: web}\n\
+                spec: {ports: [{port: 70000}]}\n";
+    directory.write_text("web.yaml", text);
+    agent.eventually("it names the field", |agent| {
+        let log = agent.log();
+        let line = log.lines().find(|line| line.contains("70000"));
+        line.is_some_and(|line| line.contains("web.yaml") && line.contains("spec.ports[0].port"))
+    });
+    assert_eq!(server(&bed, VIP), "pod-1");
     directory.write("web.yaml", &[web().to(&bed.pods[1..])]);
     agent.eventually("it is mended", |_| server(&bed, VIP) == "pod-2");
     assert_eq!(agent.metric(errors), Some(0.0));

@@ -39,6 +39,27 @@ fn a_new_agent_takes_over_without_writing_anything() {
 }
 
 #[test]
+fn a_killed_agent_leaves_rules_in_force_and_the_next_writes_nothing() {
+    let bed = Testbed::with_pods(1);
+    let directory = directory(&bed);
+    let agent = Agent::start(&bed, &directory, &[]);
+    let before = bed.node.namespace.generation();
+    agent.signal(Signal::SIGKILL);
+    agent.ends();
+    assert_eq!(bed.node.dial(VIP).answer().server, "pod-1");
+    let mut agent = Agent::start(&bed, &directory, &[]);
+    assert_eq!(agent.metric("portolan_commits_total"), Some(0.0));
+    assert_eq!(bed.node.namespace.generation(), before);
+    // And it goes on from there.
+    let more = Service::new("more", "10.233.10.11").to(&bed.pods);
+    directory.write("more.yaml", &[more]);
+    agent.eventually("it follows", |agent| {
+        agent.metric("portolan_commits_total") == Some(1.0)
+    });
+    assert_eq!(bed.node.dial("10.233.10.11:80").answer().server, "pod-1");
+}
+
+#[test]
 fn cleanup_on_exit_removes_what_is_ours() {
     let bed = Testbed::with_pods(1);
     let directory = directory(&bed);
@@ -49,7 +70,6 @@ fn cleanup_on_exit_removes_what_is_ours() {
     assert_eq!(status.code(), Some(0), "{log}");
     let left = bed.node.namespace.run("nft", &["list", "ruleset"]);
     assert!(!left.contains("10.233.10.10"), "{left}");
-    bed.verb_on("cleanup", directory.path(), &[]);
 }
 
 #[test]
@@ -87,7 +107,7 @@ fn an_agent_works_in_the_namespace_it_is_given() {
     let mut command = bed.command("run", directory.path(), &[]);
     command.arg("--netns").arg(&netns);
     let mut child = bed.pod(1).namespace.enter(|| command.spawn()).unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let answers =
         || crate::agent::get(&bed.node.namespace, "127.0.0.1:10249/proxyMode").code == 200;
     while !answers() && std::time::Instant::now() < end {
