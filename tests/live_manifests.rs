@@ -15,3 +15,5 @@ mod edits;
 mod files;
 #[path = "live_manifests/support.rs"]
 mod support;
+#[path = "live_manifests/watching.rs"]
+mod watching;

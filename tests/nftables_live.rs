@@ -11,7 +11,8 @@ use std::convert::Infallible;
 use nftables_support::cluster::{change, changes, cluster};
 use nftables_support::{apply, assert_same, ops, options_of};
 use portolan::model::{IpFamily, Node, Snapshot};
-use portolan::plan::nftables::{ElementKey, TableState, plan};
+use portolan::plan::nftables::{ElementKey, ElementValue, NftRuleset, TableState, plan};
+use portolan::plan::op::Element;
 use portolan::translate::nftables::{
     Adopted, Adoption, LiveTable, NftablesOptions, NftablesRuleset, Replacement,
 };
@@ -27,6 +28,18 @@ fn loaded(live: &LiveTable) -> TableState {
     table = TableState::new(table.table);
     apply(&mut table, &ops(|emit| live.load(false, emit)));
     table
+}
+
+fn parts(element: Element) -> (ElementKey, ElementValue) {
+    let key = ElementKey {
+        key: element.key,
+        interval_end: element.interval_end,
+    };
+    let value = ElementValue {
+        data: element.data,
+        comment: element.comment,
+    };
+    (key, value)
 }
 
 /// Adopts a table that a snapshot's translation would write, as the agent does.
@@ -85,13 +98,21 @@ fn follow(start: &Snapshot, sequence: &[Vec<nftables_support::cluster::Change>],
     }
 }
 
+/// So many cases unless the environment says otherwise: each has many steps.
+fn few(cases: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(cases),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(few(100))]
 
     #[test]
     fn any_sequence_of_changes_ends_where_a_fresh_translation_starts(
         start in cluster(),
-        sequence in proptest::collection::vec(changes(), 1..10),
+        sequence in proptest::collection::vec(changes(), 1..40),
     ) {
         for family in IpFamily::ALL {
             follow(&start, &sequence, family);

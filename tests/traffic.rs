@@ -38,5 +38,7 @@ mod policies;
 mod protocols;
 #[path = "traffic/reject.rs"]
 mod reject;
+#[path = "traffic/spread.rs"]
+mod spread;
 #[path = "traffic/truth_table.rs"]
 mod truth_table;

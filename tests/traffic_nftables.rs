@@ -12,8 +12,6 @@ mod support;
 
 #[path = "traffic/affinity.rs"]
 mod affinity;
-#[path = "traffic/bed.rs"]
-mod bed;
 #[path = "traffic/cluster_ip.rs"]
 mod cluster_ip;
 #[path = "traffic/endpoints.rs"]
@@ -38,5 +36,7 @@ mod policies;
 mod protocols;
 #[path = "traffic/reject.rs"]
 mod reject;
+#[path = "traffic/spread.rs"]
+mod spread;
 #[path = "traffic/truth_table.rs"]
 mod truth_table;

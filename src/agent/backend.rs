@@ -5,6 +5,7 @@
 //! so that a backend outlives changes of Services. Must not know command-line output.
 
 use super::facts::{NodeFacts, Prerequisites};
+use super::run::programmer::Size;
 use super::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError};
@@ -37,6 +38,11 @@ pub trait Outcome {
 
     /// What is there, counted, for when nothing deviates: `12 rules`.
     fn holdings(&self) -> String;
+
+    /// What there should be, part by part, where it is counted anyhow.
+    fn sizes(&self) -> Vec<Size> {
+        Vec::new()
+    }
 
     /// Rules of another proxy, or of another mode, that are to go: named, a line each.
     fn removals(&self) -> Vec<String>;

@@ -123,7 +123,8 @@ impl LiveSource {
     }
 
     /// What a [`Watcher`](crate::source::watch::Watcher) is to follow.
-    pub fn watch_list(&mut self) -> &WatchList {
+    #[must_use]
+    pub fn watch_list(&self) -> &WatchList {
         self.manifests.watch_list()
     }
 }

@@ -21,6 +21,7 @@ mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod readiness;
 pub mod sysctl;
 
 pub use netlink::Socket;

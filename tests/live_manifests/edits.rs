@@ -140,7 +140,7 @@ fn text(thing: Thing, variant: u8) -> String {
             )
         }
         Thing::Pod(n) => {
-            let app = if variant % 2 == 0 { "a" } else { "b" };
+            let app = if variant.is_multiple_of(2) { "a" } else { "b" };
             let ready = if variant < 4 { "True" } else { "False" };
             format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}, labels: {{app: {app}, tier: x}}}}\n\
@@ -155,7 +155,7 @@ fn text(thing: Thing, variant: u8) -> String {
             variant % 2
         ),
         Thing::Other(n) => {
-            if variant % 2 == 0 {
+            if variant.is_multiple_of(2) {
                 format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: ns{n}}}\n")
             } else {
                 format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c{n}}}\n")

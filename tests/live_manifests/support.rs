@@ -39,7 +39,18 @@ impl Live {
 
     /// Files below a new directory, and arguments relative to it.
     pub(crate) fn of(files: &[(&str, &str)], arguments: &[&str], recursive: bool) -> Self {
+        Self::prepared(files, arguments, recursive, |_| ())
+    }
+
+    /// As [`of`](Self::of), with something done to the new directory before it is read.
+    pub(crate) fn prepared(
+        files: &[(&str, &str)],
+        arguments: &[&str],
+        recursive: bool,
+        prepare: impl FnOnce(&Path),
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
+        prepare(home.path());
         for (name, text) in files {
             write(&home.path().join(name), text);
         }
@@ -60,6 +71,25 @@ impl Live {
         };
         assert_eq!(live.fresh().unwrap().snapshot, live.snapshot);
         live
+    }
+
+    /// The agent is stopped and started again.
+    pub(crate) fn again(self) -> Self {
+        let Self {
+            home,
+            input,
+            source,
+            ..
+        } = self;
+        drop(source);
+        let state = home.path().join("state");
+        let (source, snapshot) = LiveSource::open(input.clone(), &config(), &state).unwrap();
+        Self {
+            home,
+            input,
+            source,
+            snapshot,
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

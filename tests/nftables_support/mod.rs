@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod cluster;
+pub(crate) mod kernel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -171,22 +172,16 @@ pub(crate) fn ops(
 
 /// The tables are the same but for the order of slots.
 pub(crate) fn assert_same(table: &TableState, desired: &TableState) {
-    assert_eq!(elements(table), elements(desired));
-    assert_eq!(lists(table), lists(desired));
-    assert_eq!(table.chains, desired.chains);
-}
-
-/// Elements by set as text, without `endpoints`.
-fn elements(state: &TableState) -> BTreeMap<String, BTreeSet<String>> {
-    let sets = state
+    assert!(table.sets.keys().eq(desired.sets.keys()), "other sets");
+    for (name, set) in desired
         .sets
         .iter()
-        .filter(|(name, _)| &***name != "endpoints");
-    sets.map(|(name, set)| {
-        let elements = set.elements.iter().map(|(k, v)| format!("{k:?} {v:?}"));
-        (name.to_string(), elements.collect())
-    })
-    .collect()
+        .filter(|(name, _)| &***name != "endpoints")
+    {
+        assert_eq!(table.sets[name], *set, "{name}");
+    }
+    assert_eq!(lists(table), lists(desired));
+    assert_eq!(table.chains, desired.chains);
 }
 
 /// Slots in use and endpoints of every list.

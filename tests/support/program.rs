@@ -120,10 +120,15 @@ impl Testbed {
 
     /// Runs a verb on the node with a manifest file.
     pub(crate) fn verb_on(&self, verb: &str, manifest: &Path, more: &[&str]) -> Run {
+        self.verb_in(Mode::tested(), verb, manifest, more)
+    }
+
+    /// The same in another mode than that under test.
+    pub(crate) fn verb_in(&self, mode: Mode, verb: &str, manifest: &Path, more: &[&str]) -> Run {
         let output = self
             .node
             .namespace
-            .enter(|| self.command(verb, manifest, more).output());
+            .enter(|| self.command_in(mode, verb, manifest, more).output());
         Run::of(
             &format!("{verb} {}", more.join(" ")),
             &output.expect("portolan"),
@@ -132,11 +137,15 @@ impl Testbed {
 
     /// The command for a verb on a manifest, with the settings of the testbed.
     pub(crate) fn command(&self, verb: &str, manifest: &Path, more: &[&str]) -> Command {
+        self.command_in(Mode::tested(), verb, manifest, more)
+    }
+
+    fn command_in(&self, mode: Mode, verb: &str, manifest: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            Mode::tested().name(),
+            mode.name(),
             "--node-name",
             "n0",
             "--cluster-cidr",

@@ -1,6 +1,6 @@
 //! What is in the kernel, as `iptables`, `nft` and their relatives tell it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use portolan::kernel::{Socket, nft};
 use portolan::plan::nftables::slots;
@@ -78,14 +78,10 @@ impl Namespace {
             let elements = members.remove("elem").unwrap_or_default();
             let name = body["name"].as_str().unwrap_or_default();
             lines.extend(element_lines(name, &elements));
-            let place = rules
-                .entry(body["chain"].to_string())
-                .and_modify(|n| *n += 1);
-            lines.push(format!(
-                "{kind} {} {:4} {body}",
-                body["chain"],
-                place.or_default()
-            ));
+            // Rules have an order in their chain, everything else has none.
+            let place = rules.entry(body["chain"].to_string()).or_default();
+            *place += u32::from(kind == "rule");
+            lines.push(format!("{kind} {} {place:4} {body}", body["chain"]));
         }
         lines.sort();
         lines.join("\n") + "\n"
@@ -101,6 +97,18 @@ impl Namespace {
     pub(crate) fn restore(&self, family: Family, rules: &str) {
         self.run_with_input(&family.program("-restore"), &["--noflush"], rules);
     }
+}
+
+/// Both are [`Namespace::rules`] of the same node.
+#[track_caller]
+pub(crate) fn assert_same_rules(found: &str, expected: &str) {
+    let lines = |text: &str, other: &str| {
+        let other: HashSet<_> = other.lines().map(str::to_owned).collect();
+        let lines = text.lines().filter(|line| !other.contains(*line));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let (more, less) = (lines(found, expected), lines(expected, found));
+    assert!(found == expected, "too much:\n{more}\nmissing:\n{less}");
 }
 
 fn without_counters(line: &str) -> String {

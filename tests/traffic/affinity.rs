@@ -66,6 +66,17 @@ fn the_choice_is_free_again_after_the_timeout() {
 }
 
 #[test]
+fn every_connection_starts_the_timeout_anew() {
+    let bed = Testbed::with_pods(4);
+    bed.apply(&[sticky(2).to(&bed.pods[..3])]);
+    let first = bed.pod(4).dial(VIP).answer().server;
+    for _ in 0..4 {
+        sleep(Duration::from_millis(1000)); // Half of the timeout each time, twice of it in all.
+        assert_eq!(bed.pod(4).dial(VIP).answer().server, first);
+    }
+}
+
+#[test]
 fn a_client_whose_endpoint_is_gone_gets_another() {
     let bed = Testbed::with_pods(3);
     bed.apply(&[sticky(DAY).to(&bed.pods[..2])]);

@@ -1,5 +1,7 @@
 //! The JSON texts of health answers, key by key as kube-proxy writes them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
@@ -7,17 +9,23 @@ use super::Report;
 use crate::agent::metrics::Probe;
 use crate::model::NamespacedName;
 
-/// Whether this is one of the addresses where only the families decide.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
-    last_updated: String,
-    current_time: String,
+struct Answer<'a> {
+    last_updated: &'a str,
+    current_time: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_eligible: Option<bool>,
     healthy: bool,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    status: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    status: BTreeMap<String, FamilyAnswer<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FamilyAnswer<'a> {
+    last_updated: &'a str,
+    healthy: bool,
 }
 
 /// Go's zero time, which kube-proxy shows before the first sync.
@@ -35,20 +43,19 @@ impl Report {
         let updated = self
             .updated
             .map_or_else(|| NEVER.to_owned(), |updated| updated.to_string());
-        let of_family = serde_json::json!({"lastUpdated": updated, "healthy": self.healthy});
-        let status = self.families.iter();
+        let status = self.families.iter().map(|family| {
+            let answer = FamilyAnswer {
+                last_updated: &updated,
+                healthy: self.healthy,
+            };
+            (family.to_string(), answer)
+        });
         let answer = Answer {
-            last_updated: if self.healthy {
-                now.clone()
-            } else {
-                updated.clone()
-            },
-            current_time: now,
+            last_updated: if self.healthy { &now } else { &updated },
+            current_time: &now,
             node_eligible: (probe == Probe::Healthz).then_some(true),
             healthy: self.healthy,
-            status: status
-                .map(|family| (family.to_string(), of_family.clone()))
-                .collect(),
+            status: status.collect(),
         };
         (code, serde_json::to_string(&answer).unwrap_or_default())
     }

@@ -33,7 +33,6 @@ pub struct Configuration {
 const NO_SNIFF: (HeaderName, &str) = (X_CONTENT_TYPE_OPTIONS, "nosniff");
 
 /// `/healthz` and `/livez`, by any method.
-#[must_use]
 pub fn health_router(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Router {
     let probe = |probe: Probe| {
         let (health, metrics) = (Arc::clone(health), Arc::clone(metrics));
@@ -49,7 +48,6 @@ pub fn health_router(health: &Arc<Health>, metrics: &Arc<Metrics>) -> Router {
 }
 
 /// `/metrics` and what else kube-proxy serves beside it.
-#[must_use]
 pub fn metrics_router(metrics: &Arc<Metrics>, configuration: Configuration) -> Router {
     let metrics = Arc::clone(metrics);
     let Configuration { mode, configz } = configuration;

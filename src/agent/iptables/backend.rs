@@ -5,17 +5,18 @@ use super::{fetch, sync};
 use crate::agent::backend::{Backend, FamilyChanges, Outcome};
 use crate::agent::facts::{NodeFacts, Prerequisites};
 use crate::agent::leftovers::{For, Leftovers};
+use crate::agent::run::programmer::Size;
 use crate::agent::sync::{Comparison, Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError, read_consistently};
 use crate::model::{IpFamily, Snapshot};
 use crate::plan::diff::{DesiredState, PresentState, changes, plan, verify};
 use crate::plan::json;
-use crate::plan::xtables::rule::XtRuleset;
+use crate::plan::xtables::rule::{XtRuleset, XtTable};
 use crate::translate::iptables::{IptablesOptions, IptablesRuleset};
 
 /// The iptables mode on one node.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Iptables {
     options: Vec<IptablesOptions>,
 }
@@ -24,6 +25,7 @@ pub struct Iptables {
 #[derive(Debug)]
 pub struct IptablesComparison {
     rules: sync::Comparison,
+    sizes: Vec<Size>,
     leftovers: Leftovers,
 }
 
@@ -56,6 +58,10 @@ impl Outcome for IptablesComparison {
     fn holdings(&self) -> String {
         let rules = self.rules.present.iter().map(PresentState::rules);
         format!("{} rules", rules.sum::<usize>())
+    }
+
+    fn sizes(&self) -> Vec<Size> {
+        self.sizes.clone()
     }
 
     fn removals(&self) -> Vec<String> {
@@ -184,5 +190,18 @@ fn compare<K: NftKernel>(
             .collect(),
         present,
     };
-    Ok(IptablesComparison { rules, leftovers })
+    Ok(IptablesComparison {
+        rules,
+        sizes: desired.iter().flat_map(sizes).collect(),
+        leftovers,
+    })
+}
+
+/// The tables that kube-proxy counts the rules of.
+fn sizes(desired: &DesiredState) -> [Size; 2] {
+    [XtTable::Filter, XtTable::Nat].map(|table| Size {
+        family: desired.family(),
+        part: table.name(),
+        count: desired.rules_of(table),
+    })
 }

@@ -1,6 +1,7 @@
 //! [`Backend`] of the nftables mode: whole tables, compared at once.
 
-use super::comparison::NftablesComparison;
+use super::comparison::{NftablesComparison, TableComparison};
+use super::memory::Stale;
 use super::options::nftables_options;
 use super::words;
 use crate::agent::backend::{Backend, FamilyChanges};
@@ -70,10 +71,17 @@ impl Backend for Nftables {
         comparison: NftablesComparison,
     ) -> Result<Done, SyncError> {
         let take_over = comparison.take_over();
-        until_done(kernel, comparison, |kernel| {
+        let plans = comparison.tables.iter().map(TableComparison::plan);
+        let stale: Vec<_> = plans
+            .filter_map(|plan| plan.delta().map(Stale::of_delta))
+            .collect();
+        let (done, _) = until_done(kernel, comparison, |kernel| {
             self.compare(kernel, snapshot, take_over)
-        })
-        .map(|(done, _)| done)
+        })?;
+        for stale in stale {
+            stale.forget(kernel);
+        }
+        Ok(done)
     }
 
     fn changes<K: NftKernel>(

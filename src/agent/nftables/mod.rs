@@ -7,6 +7,7 @@
 mod backend;
 mod comparison;
 pub mod live;
+mod memory;
 pub mod options;
 pub mod read;
 mod words;

@@ -17,6 +17,8 @@ pub(super) struct NoLocal {
     families: Vec<IpFamily>,
     /// Services that count for something, by family.
     counting: BTreeMap<(NamespacedName, IpFamily), NoLocalEndpoints>,
+    /// Their sums.
+    totals: BTreeMap<IpFamily, NoLocalEndpoints>,
 }
 
 impl NoLocal {
@@ -25,12 +27,14 @@ impl NoLocal {
             node_name,
             families: families.to_vec(),
             counting: BTreeMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 
     /// Counts all Services anew.
     pub(super) fn follow_all(&mut self, snapshot: &Snapshot) {
         self.counting.clear();
+        self.totals.clear();
         self.follow(snapshot, snapshot.services.keys());
     }
 
@@ -60,10 +64,14 @@ impl NoLocal {
                     .map(|service| count(service, snapshot, *family, &node))
                     .filter(|counts| *counts != NoLocalEndpoints::default());
                 let key = (name.clone(), *family);
-                match counts {
+                let before = match counts {
                     Some(counts) => self.counting.insert(key, counts),
                     None => self.counting.remove(&key),
                 };
+                let (before, counts) = (before.unwrap_or_default(), counts.unwrap_or_default());
+                let total = self.totals.entry(*family).or_default();
+                total.internal = total.internal + counts.internal - before.internal;
+                total.external = total.external + counts.external - before.external;
             }
         }
     }
@@ -71,14 +79,8 @@ impl NoLocal {
     /// The sums, family by family.
     pub(super) fn totals(&self) -> impl Iterator<Item = (IpFamily, NoLocalEndpoints)> {
         self.families.iter().map(|family| {
-            let of_family = self.counting.iter().filter(|((_, of), _)| of == family);
-            let sum = of_family.fold(NoLocalEndpoints::default(), |sum, (_, counts)| {
-                NoLocalEndpoints {
-                    internal: sum.internal + counts.internal,
-                    external: sum.external + counts.external,
-                }
-            });
-            (*family, sum)
+            let total = self.totals.get(family).copied();
+            (*family, total.unwrap_or_default())
         })
     }
 }
@@ -89,7 +91,12 @@ fn has_local_policy(service: &Service) -> bool {
         || service.external_traffic_policy == TrafficPolicy::Local
 }
 
-fn count(service: &Service, snapshot: &Snapshot, family: IpFamily, node: &Node) -> NoLocalEndpoints {
+fn count(
+    service: &Service,
+    snapshot: &Snapshot,
+    family: IpFamily,
+    node: &Node,
+) -> NoLocalEndpoints {
     let slices = snapshot.slices_of(&service.name);
     let mut counts = NoLocalEndpoints::default();
     for port in proxied_ports(service, family) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::agent::facts::FactsError;
 use crate::agent::sync::SyncError;
+use crate::kernel::nft::ReadError;
 use crate::model::{IpFamily, Snapshot, Touched};
 
 /// Makes the kernel hold snapshots, one after the other.
@@ -80,7 +81,8 @@ pub trait Programmer {
 /// Something another program did to what is ours, or may have done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// The kind of damage, a value of the label of `portolan_repairs_total`: `rule`, `overrun`.
+    /// The kind of damage, a value of the label of `portolan_repairs_total`: `rules_deleted`,
+    /// `overrun`.
     pub damage: &'static str,
     /// What was done, by whom, in a sentence for the log.
     pub text: String,
@@ -118,7 +120,10 @@ pub enum ProgramError {
     /// What rules depend on besides the snapshot could not be found out or set.
     #[error(transparent)]
     Facts(#[from] FactsError),
-    /// Reading, planning or committing.
+    /// The kernel could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Planning or committing failed.
     #[error(transparent)]
     Sync(#[from] SyncError),
     /// Anything else that a mode may need.

@@ -1,92 +1,103 @@
-//! A programmer that compares the whole kernel state at every change: the iptables mode.
+//! A programmer that compares the whole kernel state at every change.
 //!
-//! The kernel's own cost in that mode grows with the table anyhow. Only what differs is written,
-//! so connections are left alone.
+//! The right thing in iptables mode, where the kernel's own cost grows with the table anyhow. Only
+//! what differs is written, so connections are left alone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::programmer::{ProgramError, Programmed, Programmer, Resync, Size};
+use super::programmer::{ProgramError, Programmed, Programmer, Resync};
+use crate::agent::backend::{Backend, Outcome};
+use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
-use crate::agent::program::{Program, Settings};
-use crate::agent::sync::{self, Comparison, Done};
+use crate::agent::sync::Done;
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
+use crate::kernel::nft::NftKernel;
 use crate::model::{IpFamily, Snapshot, Touched};
-use crate::plan::diff::DesiredState;
-use crate::plan::xtables::rule::XtTable;
 
-/// Programs iptables rules over a socket of the namespace it was opened in.
+/// Programs the rules of a mode over a socket, in the namespace that it was opened in.
 #[derive(Debug)]
-pub struct WholeSync {
+pub struct WholeSync<B> {
     socket: Socket,
     config: ProxyConfig,
+    take_over: bool,
     facts: NodeFacts,
-    /// The generation of nf_tables at which everything was as it should be.
-    generation: Option<u32>,
+    /// The settings of the last sync, and the generation of nf_tables after it.
+    synced: Option<(B, u32)>,
+    /// The own Node object, without the rest of the cluster.
+    node: Snapshot,
+    /// Other proxies whose rules stay, as far as they have been warned of.
+    competitors: Vec<String>,
 }
 
-impl WholeSync {
-    /// A programmer for the network namespace that the calling thread is in, from then on.
+impl<B: Backend> WholeSync<B> {
+    /// A programmer for the network namespace that the calling thread is in, from then on. With
+    /// `take_over`, rules of another proxy go in the transaction that brings ours.
     ///
     /// # Errors
     /// No permission, or a question the kernel does not answer.
-    pub fn new(mut socket: Socket, config: &ProxyConfig) -> Result<Self, ProgramError> {
+    pub fn new(
+        mut socket: Socket,
+        config: &ProxyConfig,
+        take_over: bool,
+    ) -> Result<Self, ProgramError> {
         Ok(Self {
             facts: NodeFacts::probe(&mut socket)?,
             socket,
             config: config.clone(),
-            generation: None,
+            take_over,
+            synced: None,
+            node: Snapshot::default(),
+            competitors: Vec::new(),
         })
     }
 
     fn sync(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
-        self.generation = None;
+        self.synced = None;
         self.facts = NodeFacts::probe(&mut self.socket)?;
-        let settings = Settings::new(snapshot, &self.config, &self.facts);
-        let program = Program::new(snapshot, &settings);
-        let desired = program.desired();
-        let comparison = sync::compare(&mut self.socket, &desired).map_err(sync::SyncError::from)?;
-        let sizes = desired.iter().flat_map(sizes).collect();
-        drop(desired);
-        settings.prerequisites().ensure(&mut self.socket)?;
-        let mut done = self.commit(comparison, |socket, comparison| {
-            program.commit(socket, comparison)
-        })?;
-        done.sizes = sizes;
-        Ok(done)
+        let backend = B::new(snapshot, &self.config, &self.facts);
+        // Asked before the comparison, so that what others do meanwhile is not taken for known.
+        let before = self.socket.generation()?;
+        let comparison = backend.compare(&mut self.socket, snapshot, self.take_over)?;
+        self.warn_of(comparison.competitors());
+        let sizes = comparison.sizes();
+        backend.prerequisites().ensure(&mut self.socket)?;
+        let mut done = Done::default();
+        let started = Instant::now();
+        if !comparison.is_equal() {
+            done = backend.commit(&mut self.socket, snapshot, comparison)?;
+        }
+        let elapsed = started.elapsed();
+        self.remember(backend, snapshot, done.generation.unwrap_or(before));
+        Ok(Programmed {
+            full: true,
+            sizes,
+            ..programmed(done, elapsed)
+        })
     }
 
-    fn commit(
-        &mut self,
-        comparison: Comparison,
-        commit: impl FnOnce(&mut Socket, Comparison) -> Result<Done, sync::SyncError>,
-    ) -> Result<Programmed, ProgramError> {
-        let read = comparison.generation;
-        if comparison.is_equal() {
-            self.generation = Some(read);
-            return Ok(Programmed {
-                full: true,
-                ..Programmed::default()
-            });
+    /// Keeps what [`disturbed`](Programmer::disturbed) needs.
+    fn remember(&mut self, backend: B, snapshot: &Snapshot, generation: u32) {
+        self.synced = Some((backend, generation));
+        let name = &self.config.node_name;
+        let node = snapshot.nodes.get_key_value(name);
+        self.node.nodes = node
+            .map(|(name, node)| (name.clone(), node.clone()))
+            .into_iter()
+            .collect();
+    }
+
+    fn warn_of(&mut self, competitors: Vec<String>) {
+        if self.competitors != competitors {
+            for what in &competitors {
+                tracing::warn!("{what}: rules of another proxy; --take-over replaces them");
+            }
+            self.competitors = competitors;
         }
-        let started = Instant::now();
-        let done = commit(&mut self.socket, comparison)?;
-        // Each transaction counts the generation up by one. Anything beyond that is somebody
-        // else's, or an attempt that was repeated: reason enough to look again.
-        let own = u32::try_from(done.transactions).unwrap_or(u32::MAX);
-        self.generation = Some(read.wrapping_add(own));
-        Ok(Programmed {
-            transactions: done.transactions,
-            messages: done.messages,
-            bytes: done.bytes,
-            commit_time: started.elapsed(),
-            full: true,
-            sizes: Vec::new(),
-        })
     }
 }
 
-impl Programmer for WholeSync {
+impl<B: Backend + PartialEq> Programmer for WholeSync<B> {
     fn families(&self) -> &[IpFamily] {
         &self.facts.families
     }
@@ -108,30 +119,35 @@ impl Programmer for WholeSync {
     }
 
     fn disturbed(&mut self) -> Result<bool, ProgramError> {
-        let Some(synced) = self.generation else {
+        let present = self.socket.generation()?;
+        let Some((backend, synced)) = &self.synced else {
             return Ok(true);
         };
-        let present = self
-            .socket
-            .generation()
-            .map_err(|error| ProgramError::Other(Box::new(error)))?;
-        Ok(present != synced || NodeFacts::probe(&mut self.socket)? != self.facts)
+        if present != *synced {
+            return Ok(true);
+        }
+        let facts = NodeFacts::probe(&mut self.socket)?;
+        Ok(*backend != B::new(&self.node, &self.config, &facts))
     }
 
     fn cleanup(&mut self) -> Result<Programmed, ProgramError> {
-        let comparison = sync::compare_for_cleanup(&mut self.socket, &IpFamily::ALL)
-            .map_err(sync::SyncError::from)?;
-        self.commit(comparison, sync::clean_up)
+        self.synced = None;
+        let removal = Removal::find(&mut self.socket)?;
+        if removal.is_empty() {
+            return Ok(Programmed::default());
+        }
+        let started = Instant::now();
+        let done = removal.commit(&mut self.socket)?;
+        Ok(programmed(done, started.elapsed()))
     }
 }
 
-/// How many rules each table has, by the names of kube-proxy's metrics.
-fn sizes(desired: &DesiredState) -> Vec<Size> {
-    let tables = [(XtTable::Filter, "filter"), (XtTable::Nat, "nat")];
-    let size = |(table, part)| Size {
-        family: desired.family(),
-        part,
-        count: desired.rules_of(table),
-    };
-    tables.into_iter().map(size).collect()
+fn programmed(done: Done, commit_time: Duration) -> Programmed {
+    Programmed {
+        transactions: done.transactions,
+        messages: done.messages,
+        bytes: done.bytes,
+        commit_time,
+        ..Programmed::default()
+    }
 }

@@ -37,7 +37,7 @@ fn chain(chain: &ChainDef) -> Value {
     let hook = chain.hook.as_ref().map(|hook| {
         json!({
             "type": hook.chain_type,
-            "hook": hook.hook,
+            "hook": text::hook_name(hook),
             "priority": hook.priority,
         })
     });

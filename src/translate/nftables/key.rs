@@ -95,8 +95,9 @@ pub(super) fn socket(data: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(address_of(address)?, port))
 }
 
-/// The front end that a key says.
-pub(super) fn front_end(key: &[u8]) -> Option<FrontEnd> {
+/// The front end that the key of a set of front ends says.
+#[must_use]
+pub fn front_end(key: &[u8]) -> Option<FrontEnd> {
     let (rest, port) = key.split_last_chunk::<4>()?;
     let (address, [protocol, ..]) = rest.split_last_chunk::<4>()?;
     let [high, low, ..] = *port;
@@ -114,6 +115,15 @@ pub fn affinity_entry(key: &[u8], data: Option<&[u8]>) -> Option<(FrontEnd, Sock
     let (addresses, rest) = key.split_at_checked(key.len().checked_sub(8)?)?;
     let (address, _) = addresses.split_at_checked(addresses.len() / 2)?;
     Some((front_end(&[address, rest].concat())?, socket(data?)?))
+}
+
+/// The front end and the endpoint that the key of an `affinity-endpoints` set says.
+#[must_use]
+pub fn affinity_endpoint(key: &[u8]) -> Option<(FrontEnd, SocketAddr)> {
+    // Two addresses of the same length, and three fields of 4 bytes.
+    let address = key.len().checked_sub(12)? / 2;
+    let (front, endpoint) = key.split_at_checked(address + 8)?;
+    Some((front_end(front)?, socket(endpoint)?))
 }
 
 fn address_of(bytes: &[u8]) -> Option<IpAddr> {

@@ -21,7 +21,7 @@ mod ruleset;
 mod sets;
 
 pub use claims::Conflict;
-pub use key::{FrontEnd, affinity_entry};
+pub use key::{FrontEnd, affinity_endpoint, affinity_entry, front_end};
 pub use live::{Adopted, Adoption, Ask, LiveTable, Replacement, Update};
 pub use options::NftablesOptions;
 pub use ruleset::{NftablesRuleset, TABLE};

@@ -183,6 +183,15 @@ impl SetId {
         matches!(self, Self::ClusterIps | Self::Hairpin)
     }
 
+    /// Services decide what its elements are; not configuration, nor packets.
+    #[must_use]
+    pub fn follows_services(self) -> bool {
+        !matches!(
+            self,
+            Self::ServiceCidrs | Self::NodePortAddresses | Self::Affinity
+        )
+    }
+
     /// It comes and goes with its elements.
     #[must_use]
     pub fn is_variable(self) -> bool {

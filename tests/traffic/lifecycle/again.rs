@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::services;
 use crate::support::program::{PROGRAM, Run};
-use crate::support::{Mode, Service, Testbed};
+use crate::support::{Mode, Service, Testbed, assert_same_rules};
 
 #[test]
 fn the_same_again_writes_nothing() {
@@ -72,7 +72,7 @@ fn what_is_applied_is_all_there_is() {
     let direct = bed.node.namespace.rules();
     bed.apply(&services(&bed));
     bed.apply(&services(&bed)[1..]);
-    assert_eq!(bed.node.namespace.rules(), direct);
+    assert_same_rules(&bed.node.namespace.rules(), &direct);
 }
 
 #[test]

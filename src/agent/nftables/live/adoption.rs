@@ -68,6 +68,15 @@ impl LiveComparison {
         self.leftovers.staying()
     }
 
+    /// The changes of tables that stay.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &TableDelta> {
+        let steps = self.tables.iter().map(|(_, step)| step);
+        steps.filter_map(|step| match step {
+            Step::Change(delta) => Some(delta),
+            Step::Load { .. } => None,
+        })
+    }
+
     /// The tables alone, when the kernel holds them.
     pub(super) fn into_tables(self) -> Vec<LiveTable> {
         self.tables.into_iter().map(|(table, _)| table).collect()

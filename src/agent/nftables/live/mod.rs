@@ -7,7 +7,6 @@
 
 mod adoption;
 mod hearing;
-mod memory;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,6 +17,7 @@ use std::time::Instant;
 use self::adoption::LiveComparison;
 use self::hearing::Hearing;
 use super::backend::Nftables;
+use super::memory::Stale;
 use crate::agent::backend::Backend;
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
@@ -122,11 +122,19 @@ impl LiveSync {
         let competitors = comparison.competitors();
         let started = Instant::now();
         let generation = crate::agent::sync::Comparison::generation(&comparison);
+        let stale: Vec<_> = comparison.changes().map(Stale::of_delta).collect();
         let (done, comparison) = until_done(socket, comparison, |socket| {
             LiveComparison::new(socket, snapshot, options, take_over)
         })?;
         // The last transaction's own, or that of the reading if there was none.
         self.generation = done.generation.unwrap_or(generation);
+        for stale in stale {
+            // A generation that is not the next one means that somebody else was in between.
+            let after = stale.forget(socket);
+            if after == Some(self.generation.wrapping_add(1)) {
+                self.generation = self.generation.wrapping_add(1);
+            }
+        }
         self.tables = comparison.into_tables();
         self.warn(competitors);
         Ok(programmed(done, started))
@@ -275,7 +283,11 @@ impl Programmer for LiveSync {
         for delta in deltas {
             self.recount(delta);
         }
-        memory::forget(&mut self.socket, &self.tables, &updates);
+        for (table, update) in self.tables.iter().zip(&updates) {
+            if table.has_affinity() {
+                Stale::of_update(table.table(), update).forget(&mut self.socket);
+            }
+        }
         Ok(Programmed {
             sizes: self.sizes(),
             ..done

@@ -46,7 +46,6 @@ impl LiveManifests {
         self.dirty = Default::default();
         if let Some(arguments) = staged.arguments {
             self.arguments = arguments;
-            self.watch_list = None;
         }
         for held in &staged.removed {
             self.owned.remove(&held.key());
@@ -94,11 +93,6 @@ impl LiveManifests {
             self.files.remove(&key);
             return;
         };
-        if let Some(before) = self.files.get(&key)
-            && before.target != file.target
-        {
-            self.watch_list = None;
-        }
         if file.target.is_some() {
             self.links.insert(key.clone());
         } else {

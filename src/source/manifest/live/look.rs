@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::paths;
 use super::file::{File, FileKey, Identity};
@@ -28,6 +28,8 @@ pub(super) struct Looker<'a> {
     pub(super) files: &'a BTreeMap<FileKey, File>,
     pub(super) links: &'a BTreeSet<FileKey>,
     pub(super) arguments: &'a Arguments,
+    /// Paths whose replacement may concern any file.
+    pub(super) ways: &'a BTreeSet<PathBuf>,
 }
 
 impl Looker<'_> {
@@ -36,21 +38,12 @@ impl Looker<'_> {
             relist: changes.everything,
             ..Look::default()
         };
-        let mut strange = false;
         for path in &changes.paths {
             if look.relist {
                 break;
             }
-            strange |= !self.place(path, &mut look);
-        }
-        // A path that is no manifest of ours may be where a link leads through, as `..data` is in
-        // a mounted ConfigMap.
-        if strange && !look.relist {
-            for key in self.links {
-                match self.files.get(key) {
-                    Some(file) if is_as_before(&key.path, file) => {}
-                    _ => drop(look.read.insert(key.clone())),
-                }
+            if !self.place(path, &mut look) && self.ways.contains(path) {
+                self.behind_links(path, &mut look);
             }
         }
         if look
@@ -63,7 +56,7 @@ impl Looker<'_> {
         look
     }
 
-    /// Finds the place of one path; false if it is none of the arguments' own.
+    /// Finds the place of one path; false if no argument names it.
     fn place(&self, path: &Path, look: &mut Look) -> bool {
         let mut ours = false;
         for (number, argument) in self.arguments.list.iter().enumerate() {
@@ -90,6 +83,18 @@ impl Looker<'_> {
             }
         }
         ours
+    }
+
+    /// A path that links lead to, or through, as `..data` is in a mounted ConfigMap.
+    fn behind_links(&self, path: &Path, look: &mut Look) {
+        let leads_here = |key: &&FileKey| {
+            let file = self.files.get(*key);
+            let known = file.and_then(|file| file.target.as_deref());
+            known == Some(path) && known == target(&key.path).as_deref()
+        };
+        let read: Vec<FileKey> = self.links.iter().filter(leads_here).cloned().collect();
+        look.relist |= read.is_empty();
+        look.read.extend(read);
     }
 
     fn known(&self, key: FileKey, kind: ArgumentKind, look: &mut Look) {

@@ -56,8 +56,7 @@ pub struct LiveManifests {
     names_kept: usize,
     /// Changes that were seen and are not in force.
     dirty: Changes,
-    /// `None` where it has to be made anew.
-    watch_list: Option<WatchList>,
+    watch_list: WatchList,
 }
 
 impl LiveManifests {
@@ -71,9 +70,9 @@ impl LiveManifests {
     }
 
     /// The directories in which changes of these manifests show.
-    pub fn watch_list(&mut self) -> &WatchList {
-        self.watch_list
-            .get_or_insert_with(|| WatchList::of_input(&self.input))
+    #[must_use]
+    pub fn watch_list(&self) -> &WatchList {
+        &self.watch_list
     }
 
     /// Drops shared strings that nothing uses any more, when they may have become many.

@@ -13,7 +13,9 @@ use super::listing::{Arguments, Listing, target};
 use super::look::{Look, Looker, is_as_before};
 use super::reading::{Reading, read};
 use crate::model::{NamespacedName, Service};
+use crate::source::changes::Changes;
 use crate::source::manifest::paths::{self, Input};
+use crate::source::watch::WatchList;
 
 /// What a set of changed files comes to.
 #[derive(Debug, Default)]
@@ -48,19 +50,19 @@ impl LiveManifests {
     /// # Errors
     ///
     /// Everything that is wrong with the set of all manifests as it is now.
-    pub fn stage(
-        &mut self,
-        what: &crate::source::changes::Changes,
-    ) -> Result<Staged, ManifestErrors> {
+    pub fn stage(&mut self, what: &Changes) -> Result<Staged, ManifestErrors> {
         self.dirty.extend(what.clone());
         let mut stage = Stage::default();
         let looker = Looker {
             files: &self.files,
             links: &self.links,
             arguments: &self.arguments,
+            ways: self.watch_list.ways(),
         };
         let mut look = looker.look(&self.dirty);
         if look.relist {
+            // Also where the set is refused: what is missing has to be waited for.
+            self.watch_list = WatchList::of_input(&self.input);
             let listing = Listing::of(&self.input);
             look = self.compare(&listing);
             stage.errors = listing.errors;

@@ -84,9 +84,12 @@ impl LiveTable {
         }
         let mut delta = TableDelta::new(self.table());
         delta.objects(&wanted, present);
+        let asked = SetId::FIXED.into_iter().chain(self.values.sets());
+        let asked = asked.filter(|set| set.follows_services());
+        let asked = asked.filter(|set| present.sets.contains_key(&*set.name()));
         let mut adopting = Adopting {
             changes: Changes::new(),
-            found: BTreeMap::new(),
+            found: asked.map(|set| (set, 0)).collect(),
             present,
             ask,
         };
@@ -258,8 +261,9 @@ impl<E> Adopting<'_, '_, E> {
     }
 
     fn compare(&mut self, set: SetId, present: Option<Element>, wanted: Element) {
-        let found = self.found.entry(set).or_default();
-        *found += usize::from(present.is_some());
+        if let Some(found) = self.found.get_mut(&set) {
+            *found += usize::from(present.is_some());
+        }
         if present.as_ref() != Some(&wanted) {
             let change = change(&mut self.changes, set);
             change.deleted.extend(present);
