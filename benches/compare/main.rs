@@ -1,55 +1,45 @@
-//! What `portolan apply` costs in iptables mode, beside `iptables-restore` of the same rules.
+//! What it costs to bring Services into the kernel and to follow their changes: portolan in its
+//! modes, beside the text tools with the same rules and, where there is one, kube-proxy.
 //!
-//! Run it with `scripts/bench`, which checks for what it needs. Each case runs in a network namespace of its own.
-//! Three roles in one program: the benchmark, `generate` (manifests to standard output), and
-//! `measure` (runs one command and reports what it used; started by the benchmark itself).
+//! Run it with `scripts/bench`, which checks for what it needs. Everything happens in network
+//! namespaces of its own. Three roles in one program: the benchmark, `generate` (manifests to
+//! standard output), and `measure` (runs one command and reports what it used; started by the
+//! benchmark itself).
 
+mod agent;
 mod cases;
+mod cluster;
+mod data_path;
+mod generation;
+mod kube_proxy;
 mod manifests;
 mod measure;
+mod namespace;
 mod report;
+mod result;
+mod settings;
+mod text;
 
 use std::io::{self, BufWriter};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use manifests::{Shape, State};
+use settings::{Settings, SettingsArgs};
 
 /// Measures portolan.
 #[derive(Parser)]
 #[command(name = "scripts/bench", args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(flatten)]
-    settings: Settings,
+    settings: SettingsArgs,
     #[command(subcommand)]
     role: Option<Role>,
     /// Passed by cargo to every benchmark.
     #[arg(long, hide = true, global = true)]
     bench: bool,
-}
-
-/// What is measured.
-#[derive(Args, Debug)]
-struct Settings {
-    /// Numbers of Services
-    #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
-    sizes: Vec<u32>,
-    /// Endpoints of each Service
-    #[arg(long, default_value_t = 10)]
-    endpoints: u32,
-    /// Runs of each case; the median is shown
-    #[arg(long, default_value_t = 5)]
-    runs: usize,
-    /// Seconds after which iptables-restore is stopped
-    #[arg(long, default_value_t = 120)]
-    limit: u64,
-    /// 20 Services, one run: does the benchmark itself work?
-    #[arg(long)]
-    quick: bool,
-    /// The portolan to measure [default: the one built with this benchmark]
-    #[arg(long, value_name = "PATH")]
-    portolan: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -60,9 +50,9 @@ enum Role {
         services: u32,
         /// Endpoints of each Service
         endpoints: u32,
-        /// Give one endpoint of the middle Service another address
-        #[arg(long)]
-        changed: bool,
+        /// The state of the cluster
+        #[arg(long, value_enum, default_value = "base")]
+        state: State,
     },
     /// Run one command and write what it used to standard output
     #[command(hide = true)]
@@ -84,15 +74,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Role::Generate {
             services,
             endpoints,
-            changed,
+            state,
         }) => {
-            let shape = manifests::Shape {
+            let shape = Shape {
                 services,
                 endpoints,
-                changed,
             };
             let out = BufWriter::new(io::stdout().lock());
-            manifests::write(shape, out).context("cannot write manifests")
+            shape.write(state, out).context("cannot write manifests")
         }
         Some(Role::Measure(request)) => measure::serve(&request),
         None if !cli.bench => {
@@ -100,15 +89,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         None => {
-            let mut settings = cli.settings;
-            if settings.quick {
-                settings.sizes = vec![20];
-                settings.runs = 1;
-                settings.limit = settings.limit.min(20);
-            }
+            let settings = Settings::new(cli.settings);
+            let machine = report::Machine::look()?;
             let results = cases::run(&settings)?;
-            report::print(&results, &settings)?;
-            report::save(&results, &settings)
+            report::all(&results, &settings, &machine)
         }
     }
 }

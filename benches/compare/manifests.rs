@@ -8,6 +8,8 @@ use std::io::{self, BufWriter, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+
 /// Pods count up from here, away from every Service range.
 const FIRST_POD: u32 = u32::from_be_bytes([10, 64, 0, 1]);
 /// Pods that take another's place count up from here. They sort before the others, so that the
@@ -27,7 +29,7 @@ pub(crate) struct Shape {
 
 /// One after the other; each holds the changes of those before it but for `Added`, which is taken
 /// back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
     Base,
     /// One endpoint of the middle Service has another address.
@@ -39,8 +41,6 @@ pub(crate) enum State {
 }
 
 impl State {
-    pub(crate) const ALL: [Self; 4] = [Self::Base, Self::Moved, Self::Added, Self::Rolled];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Base => "base",
@@ -67,7 +67,6 @@ impl Shape {
         let moved = state != State::Base && endpoint == 0 && service == self.middle();
         let rolled = state == State::Rolled && self.rolled().contains(&service);
         if moved || rolled {
-            // The middle is never among the rolled ones where that would matter.
             new_pod(number % 50_000)
         } else {
             Ipv4Addr::from(FIRST_POD + number)
