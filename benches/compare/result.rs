@@ -43,6 +43,8 @@ pub(crate) enum Case {
     ServiceRemoved,
     /// A hundred endpoints have other addresses.
     Rolling,
+    /// Another program deleted the table.
+    Repair,
 }
 
 impl Case {
@@ -54,6 +56,7 @@ impl Case {
             Self::Endpoint | Self::EndpointOneFile => Group::Change,
             Self::ServiceAdded | Self::ServiceRemoved => Group::Service,
             Self::Rolling => Group::Rolling,
+            Self::Repair => Group::Repair,
         }
     }
 
@@ -66,6 +69,7 @@ impl Case {
             Self::ServiceAdded => "one service added",
             Self::ServiceRemoved => "one service removed",
             Self::Rolling => "rolling update of 100 endpoints",
+            Self::Repair => "table deleted by another program",
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Group {
     Service,
     /// Rolling update of 100 endpoints
     Rolling,
+    /// The table deleted by another program, and repaired
+    Repair,
     /// Connections through the first and the last of many Services
     DataPath,
 }

@@ -1,6 +1,7 @@
 //! `portolan run`: from its start to rules in the kernel, and from a changed file to changed rules.
 
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ use crate::settings::Group;
 const STEADY: Duration = Duration::from_secs(2);
 /// Changes are cheap to repeat, and small: many of them make a good median.
 const CHANGES: usize = 20;
+/// A change that comes in one commit.
+const AT_ONCE: Duration = Duration::ZERO;
+/// No step of a repair takes longer than this.
+const BETWEEN_STEPS: Duration = Duration::from_secs(3);
 /// More Services than this in one file are left to those with one file for each.
 const MOST_IN_ONE_FILE: u32 = 10_000;
 
@@ -28,10 +33,14 @@ pub(super) fn run(bench: &mut Bench<'_>, cluster: &Cluster, mode: Mode) -> anyho
     let directory = cluster.directory().context("cannot write manifests")?;
     cold(bench, cluster, mode, &directory)?;
     let wanted = |group| bench.settings.wants(group);
-    if wanted(Group::Change) || wanted(Group::Service) || wanted(Group::Rolling) {
+    let on_a_running_one = [Group::Change, Group::Service, Group::Rolling, Group::Repair];
+    if on_a_running_one.into_iter().any(wanted) {
         namespace::fresh()?;
         let mut running = Running::start(bench, cluster, mode, &directory)?;
         changes(bench, cluster, tool, &mut running)?;
+        if mode == Mode::Nftables {
+            repairs(bench, cluster, tool, &mut running)?;
+        }
         running.agent.stop()?;
     }
     if bench.settings.wants(Group::Change)
@@ -139,19 +148,14 @@ impl Running {
         })
     }
 
-    /// Makes a change and waits until it is in the kernel. `burst`: it may come in several commits.
+    /// Makes a change and waits until it is in the kernel, and nothing more follows within `quiet`.
     fn change(
         &mut self,
-        burst: bool,
+        quiet: Duration,
         act: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Sample> {
         thread::sleep(self.pause);
         self.agent.idle()?;
-        let quiet = if burst {
-            self.pause * 2
-        } else {
-            Duration::ZERO
-        };
         let before = Metrics::read()?;
         let (cpu, kernel) = (self.agent.cpu()?, self.agent.kernel_cpu()?);
         let generation = self.kernel.now()?;
@@ -189,13 +193,13 @@ fn changes(
     bench.repeat(cluster, Case::Endpoint, tool, many, |_| {
         round += 1;
         let put = cluster.aside(shape.middle(), 1, round)?;
-        running.change(false, || Ok(put()?))
+        running.change(AT_ONCE, || Ok(put()?))
     })?;
     let mut removals = Vec::new();
     bench.repeat(cluster, Case::ServiceAdded, tool, many, |_| {
         let put = cluster.aside(shape.services, 0, 0)?;
-        let added = running.change(false, || Ok(put()?))?;
-        removals.push(running.change(false, || Ok(cluster.remove(shape.services)?))?);
+        let added = running.change(AT_ONCE, || Ok(put()?))?;
+        removals.push(running.change(AT_ONCE, || Ok(cluster.remove(shape.services)?))?);
         Ok(added)
     })?;
     for sample in removals {
@@ -207,12 +211,37 @@ fn changes(
             .rolled()
             .map(|service| cluster.aside(service, shape.endpoints, round));
         let files: Vec<_> = files.collect::<anyhow::Result<_>>()?;
-        running.change(true, || {
+        running.change(running.pause * 2, || {
             for put in files {
                 put()?;
             }
             Ok(())
         })
+    })
+}
+
+/// Another program deletes the table: the time until it is back, `nft`'s own included.
+fn repairs(
+    bench: &mut Bench<'_>,
+    cluster: &Cluster,
+    tool: Tool,
+    running: &mut Running,
+) -> anyhow::Result<()> {
+    let runs = bench.settings.runs.min(3);
+    bench.repeat(cluster, Case::Repair, tool, runs, |_| {
+        let sample = running.change(BETWEEN_STEPS, || {
+            let status = Command::new("nft")
+                .args(["delete", "table", "ip", "portolan"])
+                .status();
+            if !status.context("cannot start nft")?.success() {
+                bail!("nft could not delete the table");
+            }
+            Ok(())
+        })?;
+        if sample.messages.is_none_or(|messages| messages < 1.0) {
+            bail!("the table was not repaired");
+        }
+        Ok(sample)
     })
 }
 
@@ -228,7 +257,7 @@ fn one_file(bench: &mut Bench<'_>, cluster: &Cluster, tool: Tool) -> anyhow::Res
     bench.repeat(cluster, Case::EndpointOneFile, tool, runs, |run| {
         let next = if run % 2 == 0 { &moved } else { &base };
         std::fs::copy(next, &aside)?;
-        running.change(false, || Ok(std::fs::rename(&aside, &target)?))
+        running.change(AT_ONCE, || Ok(std::fs::rename(&aside, &target)?))
     })?;
     running.agent.stop()
 }

@@ -83,6 +83,7 @@ impl Bench<'_> {
         }
         for cluster in clusters {
             let services = cluster.shape.services;
+            progress_line(&format!("{services} services: {}", tool.title()));
             let outcome = match self.reason_against(tool, services) {
                 Some(reason) => Err(anyhow::anyhow!(reason)),
                 None => measure(self, cluster),
@@ -172,6 +173,13 @@ impl Bench<'_> {
 
 /// A case is not run again after this time.
 const ENOUGH: std::time::Duration = std::time::Duration::from_secs(12);
+
+/// Shows what is begun where there is no terminal: a line now and then.
+fn progress_line(text: &str) {
+    if !std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}
 
 /// Shows on a terminal what is being done, in one line.
 pub(crate) fn progress(text: &str) {

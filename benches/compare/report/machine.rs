@@ -95,5 +95,8 @@ fn said_by(command: &[&str], word: usize) -> String {
     said.ok()
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .and_then(|text| Some(text.split_whitespace().nth(word)?.to_owned()))
-        .unwrap_or_else(|| "unknown".to_owned())
+        .map_or_else(
+            || "unknown".to_owned(),
+            |word| word.trim_start_matches('v').to_owned(),
+        )
 }
