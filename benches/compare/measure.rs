@@ -47,12 +47,15 @@ pub(crate) struct Usage {
 
 impl From<Usage> for Sample {
     fn from(usage: Usage) -> Self {
+        if usage.stopped {
+            // What it had used by then says nothing about what it would have used.
+            return Self::stopped_after(Duration::from_secs_f64(usage.wall_seconds));
+        }
         Self {
             wall_seconds: usage.wall_seconds,
             cpu_seconds: Some(usage.user_seconds + usage.kernel_seconds),
             kernel_seconds: Some(usage.kernel_seconds),
             peak_megabytes: Some(usage.peak_kilobytes as f64 / 1024.0),
-            stopped: usage.stopped,
             ..Self::default()
         }
     }
@@ -68,7 +71,7 @@ pub(crate) fn measure(
     stdin: Option<&Path>,
     limit: Duration,
 ) -> anyhow::Result<Usage> {
-    let mut helper = Command::new(std::env::current_exe()?);
+    let mut helper = Command::new("/proc/self/exe");
     helper.args(["measure", "--limit", &limit.as_secs().to_string()]);
     if let Some(stdin) = stdin {
         helper.arg("--stdin").arg(stdin);

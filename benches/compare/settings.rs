@@ -51,10 +51,10 @@ pub(crate) struct SettingsArgs {
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// Seconds after which one run is stopped
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 45)]
     limit: u64,
     /// Minutes after which nothing more is begun
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 10)]
     minutes: u64,
     /// The portolan to measure [default: the one built with this benchmark]
     #[arg(long, value_name = "PATH")]

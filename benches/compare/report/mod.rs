@@ -13,7 +13,7 @@ use serde_json::json;
 pub(crate) use machine::Machine;
 use plot::Unit;
 
-use crate::result::{Case, Of, Results};
+use crate::result::{Case, Results};
 use crate::settings::Settings;
 
 /// Between these lines of benchmarks.md the results are.
@@ -89,29 +89,28 @@ fn json(results: &Results, settings: &Settings, machine: &Machine) -> anyhow::Re
 
 /// File names and pictures.
 fn pictures(results: &Results) -> Vec<(&'static str, String)> {
-    let wall: Of = |sample| Some(sample.wall_seconds);
-    let peak: Of = |sample| sample.peak_megabytes;
-    let time = Unit::Seconds;
+    let wall = plot::series(results, Case::Cold, |run| Some(run.wall_seconds), "");
+    let parsed = plot::series(results, Case::Cold, |run| run.sync_seconds, ", once parsed");
+    let change = plot::series(results, Case::Endpoint, |run| run.cpu_seconds, "");
+    let peak = plot::series(results, Case::Cold, |run| run.peak_megabytes, "");
+    let cold: Vec<_> = wall.into_iter().chain(parsed).collect();
     let all = [
-        ("cold-start.svg", "Cold start", Case::Cold, wall, time),
+        ("cold-start.svg", "Cold start", Unit::Seconds, cold),
         (
             "one-endpoint.svg",
-            "One endpoint changed",
-            Case::Endpoint,
-            wall,
-            time,
+            "One endpoint changed: CPU time",
+            Unit::Seconds,
+            change,
         ),
         (
             "memory.svg",
             "Peak memory of a cold start",
-            Case::Cold,
-            peak,
             Unit::Megabytes,
+            peak,
         ),
     ];
-    let pictures = all.into_iter().filter_map(|(name, title, case, of, unit)| {
-        let series = plot::series(results, case, of);
-        Some((name, plot::draw(title, unit, &series)?))
-    });
-    pictures.collect()
+    let drawn = all.into_iter();
+    drawn
+        .filter_map(|(name, title, unit, series)| Some((name, plot::draw(title, unit, &series)?)))
+        .collect()
 }

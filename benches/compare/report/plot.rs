@@ -5,10 +5,10 @@ use std::fmt::Write;
 use crate::report::table::thousands;
 use crate::result::{Case, Of, Results, Tool};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 500.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 250.0;
+const RIGHT: f64 = 290.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 56.0;
 /// Least distance between two names.
@@ -35,6 +35,8 @@ impl Unit {
 /// One tool's values.
 pub(crate) struct Series {
     tool: Tool,
+    /// What of the tool's it is, if not all.
+    part: &'static str,
     /// Services and value.
     points: Vec<(f64, f64)>,
     /// The last point is where it was stopped.
@@ -42,7 +44,7 @@ pub(crate) struct Series {
 }
 
 /// The medians of a case, by tool.
-pub(crate) fn series(results: &Results, case: Case, of: Of) -> Vec<Series> {
+pub(crate) fn series(results: &Results, case: Case, of: Of, part: &'static str) -> Vec<Series> {
     let mut all: Vec<Series> = Vec::new();
     for row in results.rows.iter().filter(|row| row.case == case) {
         let Some(value) = row.median(of).filter(|value| *value > 0.0) else {
@@ -52,6 +54,7 @@ pub(crate) fn series(results: &Results, case: Case, of: Of) -> Vec<Series> {
         let index = known.unwrap_or_else(|| {
             all.push(Series {
                 tool: row.tool,
+                part,
                 points: Vec::new(),
                 stopped: false,
             });
@@ -66,8 +69,10 @@ pub(crate) fn series(results: &Results, case: Case, of: Of) -> Vec<Series> {
 }
 
 /// Colour, width and dashes: colour by kind of rules, full lines for portolan.
-fn style(tool: Tool) -> (&'static str, f64, &'static str) {
-    match tool {
+fn style(series: &Series) -> (&'static str, f64, &'static str) {
+    match series.tool {
+        Tool::RunNftables if !series.part.is_empty() => ("#0b62a4", 1.6, "1 4"),
+        Tool::RunIptables if !series.part.is_empty() => ("#b8560b", 1.6, "1 4"),
         Tool::RunNftables => ("#0b62a4", 3.0, ""),
         Tool::ApplyNftables => ("#4a9bd6", 1.8, ""),
         Tool::Nft => ("#4a9bd6", 1.8, "6 4"),
@@ -190,7 +195,7 @@ fn grid(svg: &mut String, across: &Axis, up: &Axis, unit: Unit, sizes: impl Iter
 }
 
 fn line(svg: &mut String, series: &Series, across: &Axis, up: &Axis) {
-    let (colour, width, dashes) = style(series.tool);
+    let (colour, width, dashes) = style(series);
     let place = |point: &(f64, f64)| (across.at(point.0), up.at(point.1));
     let path: Vec<String> = series
         .points
@@ -236,23 +241,20 @@ fn names(svg: &mut String, series: &[Series], across: &Axis, up: &Axis, unit: Un
         highest = *place - LINE;
     }
     for ((series, end, y), place) in ends.into_iter().zip(places) {
-        let (colour, ..) = style(series.tool);
+        let (colour, width, _) = style(series);
         let (x, name) = (across.at(end.0), across.to + 26.0);
-        let more = if series.stopped { "more than " } else { "" };
+        let more = if series.stopped { "&gt; " } else { "" };
         let _ = writeln!(
             svg,
             "<path d=\"M{:.1} {y:.1}L{:.1} {place:.1}\" stroke=\"{colour}\" stroke-width=\"0.7\" opacity=\"0.6\"/>\
-             <text x=\"{name:.1}\" y=\"{:.1}\" fill=\"{colour}\" font-weight=\"{}\">{} <tspan fill=\"#55606e\" \
+             <text x=\"{name:.1}\" y=\"{:.1}\" fill=\"{colour}\" font-weight=\"{}\">{}{} <tspan fill=\"#55606e\" \
              font-weight=\"400\">{more}{}</tspan></text>",
             x + 6.0,
             name - 4.0,
             place + 4.5,
-            if matches!(series.tool, Tool::RunNftables | Tool::RunIptables) {
-                600
-            } else {
-                400
-            },
+            if width > 2.5 { 600 } else { 400 },
             series.tool.short(),
+            series.part,
             value(unit, end.1)
         );
     }
