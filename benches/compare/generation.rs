@@ -14,6 +14,9 @@ use portolan::kernel::nft::NftKernel;
 /// Between two looks; bounds the error of what is measured.
 const POLL: Duration = Duration::from_micros(100);
 
+/// Between two questions whether it is over.
+const ASK: Duration = Duration::from_millis(25);
+
 /// Watches the network namespace it was opened in.
 pub(crate) struct Generation {
     socket: Socket,
@@ -31,16 +34,19 @@ impl Generation {
             .context("cannot ask for the generation")
     }
 
-    /// Waits for a commit after `from`, and for those that follow it within `quiet`; gives the
-    /// moment of the last one, or nothing if there was none within `limit`.
+    /// Waits for a commit after `from`, and for those that follow it within `quiet` or before it
+    /// is `over`, which is asked now and then; gives the moment of the last one, or nothing if
+    /// that took longer than `limit`.
     pub(crate) fn settled(
         &mut self,
         from: u32,
         quiet: Duration,
+        mut over: impl FnMut() -> bool,
         limit: Duration,
     ) -> anyhow::Result<Option<Instant>> {
         let begun = Instant::now();
         let mut last = (from, None::<Instant>);
+        let mut asked = begun;
         loop {
             let generation = self.now()?;
             let now = Instant::now();
@@ -48,8 +54,13 @@ impl Generation {
                 last = (generation, Some(now));
             }
             match last.1 {
-                Some(at) if now - at >= quiet => return Ok(Some(at)),
-                None if now - begun >= limit => return Ok(None),
+                Some(at) if now - at >= quiet && now - asked >= quiet.min(ASK) => {
+                    if over() {
+                        return Ok(Some(at));
+                    }
+                    asked = now;
+                }
+                _ if now - begun >= limit => return Ok(None),
                 // Once it has changed, precision is of no use any more.
                 Some(_) => thread::sleep(POLL * 10),
                 None => thread::sleep(POLL),

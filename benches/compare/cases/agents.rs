@@ -22,8 +22,9 @@ const STEADY: Duration = Duration::from_secs(2);
 const CHANGES: usize = 20;
 /// A change that comes in one commit.
 const AT_ONCE: Duration = Duration::ZERO;
-/// No step of a repair takes longer than this.
-const BETWEEN_STEPS: Duration = Duration::from_secs(3);
+/// How often a repair is asked for its end, at least.
+const REPAIRING: Duration = Duration::from_millis(50);
+const REPAIRS: &str = "portolan_repairs_total";
 /// More Services than this in one file are left to those with one file for each.
 const MOST_IN_ONE_FILE: u32 = 10_000;
 
@@ -154,6 +155,16 @@ impl Running {
         quiet: Duration,
         act: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Sample> {
+        self.change_until(quiet, |_| true, act)
+    }
+
+    /// The same, but what follows counts until it is over, by the metrics from before.
+    fn change_until(
+        &mut self,
+        quiet: Duration,
+        over: impl Fn(&Metrics) -> bool,
+        act: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Sample> {
         thread::sleep(self.pause);
         self.agent.idle()?;
         let before = Metrics::read()?;
@@ -161,7 +172,10 @@ impl Running {
         let generation = self.kernel.now()?;
         let begun = Instant::now();
         act()?;
-        let Some(done) = self.kernel.settled(generation, quiet, self.limit)? else {
+        let Some(done) = self
+            .kernel
+            .settled(generation, quiet, || over(&before), self.limit)?
+        else {
             return Ok(Sample::stopped_after(self.limit));
         };
         self.agent.idle()?;
@@ -228,8 +242,11 @@ fn repairs(
     running: &mut Running,
 ) -> anyhow::Result<()> {
     let runs = bench.settings.runs.min(3);
+    let repaired = |before: &Metrics| {
+        Metrics::read().is_ok_and(|metrics| metrics.sum(REPAIRS) > before.sum(REPAIRS))
+    };
     bench.repeat(cluster, Case::Repair, tool, runs, |_| {
-        let sample = running.change(BETWEEN_STEPS, || {
+        let sample = running.change_until(REPAIRING, repaired, || {
             let status = Command::new("nft")
                 .args(["delete", "table", "ip", "portolan"])
                 .status();

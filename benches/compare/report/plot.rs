@@ -5,10 +5,10 @@ use std::fmt::Write;
 use crate::report::table::thousands;
 use crate::result::{Case, Of, Results, Tool};
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 500.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 290.0;
+const RIGHT: f64 = 310.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 56.0;
 /// Least distance between two names.
