@@ -7,7 +7,8 @@
 #[path = "plan_support/ruleset.rs"]
 mod ruleset;
 
-use portolan::agent::sync::{self, Comparison, Done, SyncError};
+use portolan::agent::iptables::sync::{self, Comparison};
+use portolan::agent::sync::{Done, SyncError};
 use portolan::kernel::nft::NftKernel;
 use portolan::kernel::nft::fake::FakeKernel;
 use portolan::model::IpFamily;

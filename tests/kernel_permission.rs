@@ -75,3 +75,16 @@ fn reading_without_privilege_says_what_is_needed() {
         );
     });
 }
+
+#[test]
+fn listening_without_privilege_says_what_is_needed() {
+    in_new_netns(|| {
+        become_nobody();
+        let error = NftMonitor::open(Interest::new()).unwrap_err();
+        assert!(matches!(error, MonitorError::Permission), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "listening to changes of nf_tables needs root, or CAP_NET_ADMIN in the network namespace"
+        );
+    });
+}

@@ -10,50 +10,11 @@ mod kernel_support;
 mod nftables_support;
 
 use kernel_support::{in_new_netns, run, socket};
+use nftables_support::kernel::read;
 use nftables_support::{example, options, steps};
-use portolan::kernel::Socket;
-use portolan::kernel::nft::{NftKernel, dump_chains, dump_rules, dump_sets};
+use portolan::kernel::nft::NftKernel;
 use portolan::plan::nftables::{NftRuleset, TableState, deviations, plan, text};
-use portolan::plan::op::{Hook, SetRef, TableRef};
 use portolan::translate::nftables::NftablesRuleset;
-
-fn read(socket: &mut Socket, table: &TableRef) -> TableState {
-    let mut state = TableState::new(table.clone());
-    dump_sets(socket, table, &mut |view| {
-        if !view.name.starts_with("__") {
-            state.add_set(view.name, view.spec());
-        }
-    })
-    .unwrap();
-    dump_chains(socket, table, &mut |view| {
-        let hook = view.base.map(|base| Hook {
-            chain_type: if base.chain_type == "nat" {
-                "nat"
-            } else {
-                "filter"
-            },
-            hook: base.hook,
-            priority: base.priority,
-        });
-        state.add_chain(view.name, hook);
-    })
-    .unwrap();
-    dump_rules(socket, table, None, &mut |view| {
-        state.add_rule(view.chain, view.body);
-    })
-    .unwrap();
-    for name in state.sets.keys().cloned().collect::<Vec<_>>() {
-        let set = SetRef {
-            table: table.clone(),
-            name: name.clone(),
-        };
-        let visit = &mut |view: portolan::kernel::nft::ElementView<'_>| {
-            state.add_element(&name, view.to_element());
-        };
-        socket.dump_elements(&set, visit).unwrap();
-    }
-    state
-}
 
 #[test]
 fn what_is_written_over_netlink_reads_back_as_desired() {

@@ -22,6 +22,8 @@ mod endpoints;
 mod examples;
 #[path = "traffic/hairpin.rs"]
 mod hairpin;
+#[path = "traffic/iptables/mod.rs"]
+mod iptables;
 #[path = "traffic/ipv6.rs"]
 mod ipv6;
 #[path = "traffic/lifecycle/mod.rs"]
@@ -36,5 +38,7 @@ mod policies;
 mod protocols;
 #[path = "traffic/reject.rs"]
 mod reject;
+#[path = "traffic/spread.rs"]
+mod spread;
 #[path = "traffic/truth_table.rs"]
 mod truth_table;

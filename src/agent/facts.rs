@@ -102,7 +102,7 @@ fn optional_sysctl(name: &str) -> Result<Option<i64>, SysctlError> {
 }
 
 /// Things besides rules that the rules need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prerequisites {
     /// The nfacct objects that rules name.
     pub nfacct: NfacctObjects,

@@ -4,9 +4,18 @@
 //! of the node that rules depend on. Must not hide a failure, and must not know how a rule looks
 //! or how a message is written.
 
+pub mod backend;
+pub mod cleanup;
 pub mod cluster;
 pub mod facts;
+pub mod health;
+pub mod health_check_ports;
+pub mod iptables;
+pub mod leftovers;
 pub mod live;
-pub mod program;
-pub mod rulesets;
+pub mod metrics;
+pub mod nftables;
+pub mod node;
+pub mod repair;
+pub mod run;
 pub mod sync;

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use super::args::{InputArgs, NetnsArgs};
-use super::session::{self, Session};
+use super::session::{self, Session, Verb};
 use super::{Exit, Failure, report};
+use crate::agent::backend::{Backend, Outcome};
 use crate::agent::cluster::StateAccess;
 use crate::agent::sync::Done;
 use crate::config::ProxyFlags;
@@ -23,6 +24,10 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
 
+    /// Replace the rules of a kube-proxy, in the same transaction
+    #[arg(long)]
+    take_over: bool,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -33,20 +38,27 @@ pub struct Args {
 
 /// Brings the kernel to the state that the manifests describe.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    session::in_netns(&args.netns, || apply(args))
+    session::run_in_mode(args, args.rules.mode, &args.netns)
 }
 
-fn apply(args: &Args) -> Result<Exit, Failure> {
+impl Verb for Args {
+    fn run<B: Backend>(&self) -> Result<Exit, Failure> {
+        apply::<B>(self)
+    }
+}
+
+fn apply<B: Backend>(args: &Args) -> Result<Exit, Failure> {
     let access = if args.dry_run {
         StateAccess::ReadOnly
     } else {
         StateAccess::Keep
     };
-    let mut session = Session::open(&args.input, &args.rules, access)?;
+    let mut session = Session::<B>::open(&args.input, &args.rules, access)?;
     let started = Instant::now();
     let spinner = report::spinner("comparing with the kernel");
-    let comparison = session.compare()?;
+    let comparison = session.compare(args.take_over)?;
     spinner.finish_and_clear();
+    report::competitors(&comparison.competitors())?;
     let missing = session.missing_prerequisites()?;
     let equal = comparison.is_equal() && missing.is_empty();
     if !args.quiet {

@@ -9,7 +9,7 @@ use super::{Failure, report};
 use crate::agent::cluster::{Cluster, LoadError, StateAccess};
 use crate::config::{ProxyConfig, ProxyFlags};
 use crate::kernel::netns::NetnsRef;
-use crate::source::manifest::ManifestInput;
+use crate::source::manifest::{ManifestInput, Note};
 
 /// Where allocated addresses are kept if `--state-dir` does not say.
 pub(super) const DEFAULT_STATE_DIR: &str = "/var/lib/portolan";
@@ -44,29 +44,50 @@ impl InputArgs {
         access: StateAccess,
     ) -> Result<Cluster, Failure> {
         let loaded = Cluster::load(&self.manifest_input(), config, &self.state_dir, access);
-        let (notes, mistakes) = match &loaded {
-            Ok(cluster) => (&cluster.notes, 0),
-            Err(LoadError::Manifests(error)) => (&error.notes, error.errors.len() + error.omitted),
-            Err(LoadError::Allocation { errors, notes }) => (notes, errors.len()),
-            Err(LoadError::State(_)) => (&Vec::new(), 0),
+        let notes = match &loaded {
+            Ok(cluster) => cluster.notes.as_slice(),
+            Err(error) => notes_of(error),
         };
         report::notes(notes)?;
-        loaded.map_err(|error| match error {
-            LoadError::State(error) => error.into(),
-            _ => Failure::bad_input(anyhow!(
-                "{error}\n{mistakes} mistake{} in the manifests; nothing was changed",
-                if mistakes == 1 { "" } else { "s" }
-            )),
-        })
+        loaded.map_err(refusal)
     }
 
-    fn manifest_input(&self) -> ManifestInput {
+    pub(super) fn manifest_input(&self) -> ManifestInput {
         ManifestInput {
             paths: self.filename.clone(),
             recursive: self.recursive,
             strict: self.strict,
         }
     }
+}
+
+/// Why manifests were not loaded, after telling the user what was noted about them.
+pub(super) fn load_failure(error: LoadError) -> Failure {
+    match report::notes(notes_of(&error)) {
+        Ok(()) => refusal(error),
+        Err(error) => error.into(),
+    }
+}
+
+fn notes_of(error: &LoadError) -> &[Note] {
+    match error {
+        LoadError::Manifests(error) => &error.notes,
+        LoadError::Allocation { notes, .. } => notes,
+        LoadError::State(_) => &[],
+    }
+}
+
+/// Mistakes in manifests are bad input; a state directory in trouble is not.
+fn refusal(error: LoadError) -> Failure {
+    let mistakes = match &error {
+        LoadError::Manifests(error) => error.errors.len() + error.omitted,
+        LoadError::Allocation { errors, .. } => errors.len(),
+        LoadError::State(_) => return error.into(),
+    };
+    Failure::bad_input(anyhow!(
+        "{error}\n{mistakes} mistake{} in the manifests; nothing was changed",
+        if mistakes == 1 { "" } else { "s" }
+    ))
 }
 
 /// Which network namespace to work in.

@@ -5,11 +5,9 @@ use std::io::{self, Write};
 use super::args::NetnsArgs;
 use super::session;
 use super::{Exit, Failure, report};
-use crate::agent::program::fetch;
-use crate::agent::sync;
-use crate::kernel::Socket;
-use crate::model::IpFamily;
-use crate::plan::diff::{Changes, NoRuleset, changes};
+use crate::agent::cleanup::Removal;
+use crate::agent::iptables::fetch;
+use crate::plan::diff::{NoRuleset, changes};
 
 /// Arguments of `cleanup`.
 #[derive(clap::Args, Debug)]
@@ -29,41 +27,25 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn cleanup(args: &Args) -> Result<Exit, Failure> {
     let mut socket = session::privileged_socket()?;
-    let comparison = sync::compare_for_cleanup(&mut socket, &IpFamily::ALL)?;
-    if comparison.is_equal() {
+    let removal = Removal::find(&mut socket)?;
+    if removal.is_empty() {
         writeln!(io::stdout(), "nothing to remove")?;
         return Ok(Exit::Done);
     }
-    let changes = listing(&mut socket, &comparison)?;
     let mut out = anstream::stdout().lock();
-    report::unified(&changes, &mut out)?;
+    for plan in &removal.plans {
+        let nothing = NoRuleset(plan.family());
+        let changes = changes(plan, &nothing, &mut fetch(&mut socket, plan.family()))?;
+        report::unified(&changes.to_string(), &mut out)?;
+    }
+    for line in removal.tables.removals() {
+        report::unified(&format!("-{line}"), &mut out)?;
+    }
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    let counts: Vec<String> = comparison
-        .plans
-        .iter()
-        .filter(|plan| !plan.is_empty())
-        .map(|plan| format!("{}: {}", plan.family(), plan.counts()))
-        .collect();
-    sync::clean_up(&mut socket, comparison)?;
-    writeln!(out, "removed: {}", counts.join("; "))?;
+    let summary = removal.summary();
+    removal.commit(&mut socket)?;
+    writeln!(out, "removed: {}", summary.join("; "))?;
     Ok(Exit::Done)
-}
-
-fn listing(
-    socket: &mut Socket,
-    comparison: &sync::Comparison,
-) -> Result<Vec<Changes>, crate::kernel::nft::ReadError> {
-    comparison
-        .plans
-        .iter()
-        .map(|plan| {
-            changes(
-                plan,
-                &NoRuleset(plan.family()),
-                &mut fetch(socket, plan.family()),
-            )
-        })
-        .collect()
 }

@@ -13,15 +13,19 @@ mod get;
 mod man;
 mod render;
 mod report;
+mod run;
 mod session;
 mod table;
 mod verify;
+
+use std::io::IsTerminal;
 
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
 
 use exit::finish;
+use run::LogFormat;
 
 /// kube-proxy's whole job on a Linux node: Services into kernel rules, straight over netlink.
 #[derive(Parser, Debug)]
@@ -49,6 +53,8 @@ pub struct Cli {
 pub enum Command {
     /// Program the kernel from manifests, showing what changes
     Apply(apply::Args),
+    /// Keep the kernel and the manifests together: follow changes, repair damage, serve metrics
+    Run(run::Args),
     /// Show what apply would change (exit code 3 if anything)
     Diff(diff::Args),
     /// Print the rules of manifests without touching the kernel (needs no root)
@@ -68,9 +74,10 @@ pub enum Command {
 /// Runs a parsed command line to its end and reports failures on standard error.
 #[must_use]
 pub fn run(cli: Cli) -> Exit {
-    init_logging(cli.verbose);
+    init_logging(&cli);
     finish(match cli.command {
         Command::Apply(args) => apply::run(&args),
+        Command::Run(args) => run::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Verify(args) => verify::run(&args),
@@ -81,20 +88,31 @@ pub fn run(cli: Cli) -> Exit {
     })
 }
 
-/// Logs go to standard error; `RUST_LOG` beats `-v`.
-fn init_logging(verbose: u8) {
-    let level = match verbose {
+/// Logs go to standard error; `RUST_LOG` beats `-v`. An agent, whose output is its log, says one
+/// level more than the other verbs.
+fn init_logging(cli: &Cli) {
+    let (more, format) = match &cli.command {
+        Command::Run(args) => (1, args.log_format()),
+        _ => (0, LogFormat::Text),
+    };
+    let level = match cli.verbose.saturating_add(more) {
         0 => "warn",
         1 => "info",
         2 => "debug",
         _ => "trace",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    // A second call (in tests) finds a subscriber in place, which is as good.
-    let _ = tracing_subscriber::fmt()
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        // The library tells of every message it sends, without saying what is in it.
+        tracing_subscriber::EnvFilter::new(format!("{level},mnl=warn"))
+    });
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .try_init();
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call (in tests) finds a subscriber in place, which is as good.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
 }

@@ -2,25 +2,30 @@
 
 use std::io::{self, Write};
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 
 use super::args::{self, InputArgs};
 use super::{Exit, Failure};
 use crate::agent::cluster::StateAccess;
 use crate::agent::facts::NodeFacts;
-use crate::agent::rulesets::{iptables_options, own_node};
-use crate::config::ProxyFlags;
+use crate::agent::iptables::options::iptables_options;
+use crate::agent::nftables::options::nftables_options;
+use crate::agent::node::own_node;
+use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::model::Snapshot;
 use crate::plan::xtables::rule::XtRuleset;
 use crate::plan::xtables::save;
-use crate::plan::{json, nft_text};
+use crate::plan::{json, nft_text, nftables};
 use crate::translate::iptables::IptablesRuleset;
+use crate::translate::nftables::NftablesRuleset;
 
 /// `-o` of `render`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// As iptables-save and ip6tables-save print
+    /// As iptables-save and ip6tables-save print; iptables mode only
     IptablesSave,
-    /// As nft list ruleset prints
+    /// What nft -f loads, as nft list ruleset prints it
     Nft,
     /// For machines
     Json,
@@ -41,9 +46,9 @@ pub struct Args {
     #[command(flatten)]
     input: InputArgs,
 
-    /// Output format
-    #[arg(short, long, value_enum, default_value = "iptables-save")]
-    output: Format,
+    /// Output format [default: nft; iptables-save in iptables mode]
+    #[arg(short, long, value_enum)]
+    output: Option<Format>,
 
     /// Print one family only [default: both, IPv4 first]
     #[arg(long, value_enum)]
@@ -70,31 +75,67 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         };
         facts.families.retain(|family| *family == wanted);
     }
-    let options = iptables_options(&cluster.snapshot, &config, &facts);
-    let rulesets: Vec<IptablesRuleset<'_>> = options
-        .iter()
-        .map(|options| IptablesRuleset::new(&cluster.snapshot, options))
-        .collect();
-    let rulesets: Vec<&dyn XtRuleset> = rulesets.iter().map(|r| r as &dyn XtRuleset).collect();
-    print(&rulesets, args.output)?;
+    let format = format(args.output, config.mode)?;
+    let text = match config.mode {
+        Mode::Nftables => nftables(&cluster.snapshot, &config, &facts, format),
+        Mode::Iptables => iptables(&cluster.snapshot, &config, &facts, format)?,
+    };
+    io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
 }
 
-fn print(rulesets: &[&dyn XtRuleset], format: Format) -> anyhow::Result<()> {
+/// The format asked for, or what users of the mode know best.
+fn format(asked: Option<Format>, mode: Mode) -> Result<Format, Failure> {
+    match (asked, mode) {
+        (Some(Format::IptablesSave), Mode::Nftables) => Err(Failure::bad_input(anyhow!(
+            "-o iptables-save: rules of the nftables mode are no iptables rules; use -o nft, or \
+             --mode iptables"
+        ))),
+        (Some(format), _) => Ok(format),
+        (None, Mode::Nftables) => Ok(Format::Nft),
+        (None, Mode::Iptables) => Ok(Format::IptablesSave),
+    }
+}
+
+fn nftables(
+    snapshot: &Snapshot,
+    config: &ProxyConfig,
+    facts: &NodeFacts,
+    format: Format,
+) -> String {
+    let options = nftables_options(snapshot, config, facts);
+    let rulesets = options.iter().map(|o| NftablesRuleset::new(snapshot, o));
+    if format == Format::Json {
+        let tables: Vec<_> = rulesets.map(|r| nftables::json::ruleset(&r)).collect();
+        format!("{:#}\n", serde_json::Value::from(tables))
+    } else {
+        rulesets.map(|r| nftables::text::ruleset(&r)).collect()
+    }
+}
+
+fn iptables(
+    snapshot: &Snapshot,
+    config: &ProxyConfig,
+    facts: &NodeFacts,
+    format: Format,
+) -> anyhow::Result<String> {
+    let options = iptables_options(snapshot, config, facts);
+    let rulesets = options.iter().map(|o| IptablesRuleset::new(snapshot, o));
+    let rulesets: Vec<_> = rulesets.collect();
+    let rulesets: Vec<&dyn XtRuleset> = rulesets.iter().map(|r| r as &dyn XtRuleset).collect();
     let mut text = String::new();
     match format {
         Format::IptablesSave => {
             for ruleset in rulesets {
-                save::save(*ruleset, &mut text)?;
+                save::save(ruleset, &mut text)?;
             }
         }
         Format::Nft => {
             for ruleset in rulesets {
-                nft_text::write(*ruleset, &mut text)?;
+                nft_text::write(ruleset, &mut text)?;
             }
         }
-        Format::Json => json::write(rulesets, &mut text)?,
+        Format::Json => json::write(&rulesets, &mut text)?,
     }
-    io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    Ok(text)
 }

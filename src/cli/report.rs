@@ -7,8 +7,9 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::agent::backend::FamilyChanges;
 use crate::model::{IpFamily, Snapshot, proxied_ports};
-use crate::plan::diff::{ChangeKind, Changes};
+use crate::plan::diff::ChangeKind;
 use crate::source::manifest::Note;
 
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -21,6 +22,19 @@ pub(super) fn notes(notes: &[Note]) -> io::Result<()> {
     let mut stderr = anstream::stderr().lock();
     for note in notes {
         writeln!(stderr, "{YELLOW}note:{YELLOW:#} {note}")?;
+    }
+    Ok(())
+}
+
+/// Warns of rules of another proxy that stay.
+pub(super) fn competitors(names: &[String]) -> io::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    for name in names {
+        writeln!(
+            stderr,
+            "{YELLOW}warning:{YELLOW:#} rules of another proxy are in place and stay: {name}; \
+             replace them with --take-over, or remove them with portolan cleanup"
+        )?;
     }
     Ok(())
 }
@@ -38,7 +52,7 @@ pub(super) fn spinner(what: &'static str) -> ProgressBar {
 
 /// Prints the services that change: one a line, with where they answer and how many endpoints.
 pub(super) fn services(
-    changes: &[Changes],
+    changes: &[FamilyChanges],
     snapshot: &Snapshot,
     out: &mut dyn Write,
 ) -> io::Result<()> {
@@ -89,17 +103,13 @@ fn front_ends(name: &str, snapshot: &Snapshot, family: IpFamily) -> String {
     format!("  {}", all.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// Prints changes as unified diffs, coloured on a terminal.
-pub(super) fn unified(changes: &[Changes], out: &mut dyn Write) -> io::Result<()> {
-    for line in changes
-        .iter()
-        .map(ToString::to_string)
-        .collect::<String>()
-        .lines()
-    {
+/// Prints a unified diff, coloured on a terminal.
+pub(super) fn unified(diff: &str, out: &mut dyn Write) -> io::Result<()> {
+    for line in diff.lines() {
         let style = match line.as_bytes() {
             [b'+', ..] => GREEN,
             [b'-', ..] => RED,
+            [b'~', ..] => YELLOW,
             [b'@', ..] => CYAN,
             _ => Style::new(),
         };

@@ -1,20 +1,39 @@
-//! What the verbs that look at the kernel have in common: a namespace, a socket, a program.
+//! What the verbs that look at the kernel have in common: a namespace, a socket, a mode.
 
 use std::io::{self, Write};
 
 use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure, report};
+use crate::agent::backend::{Backend, FamilyChanges, Outcome};
 use crate::agent::cluster::{Cluster, StateAccess};
 use crate::agent::facts::{FactsError, NodeFacts};
-use crate::agent::program::{Program, Settings};
-use crate::agent::sync::{self, Comparison, Done};
-use crate::config::ProxyFlags;
+use crate::agent::iptables::Iptables;
+use crate::agent::nftables::Nftables;
+use crate::agent::sync::Done;
+use crate::config::{Mode, ProxyFlags};
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::kernel::{Socket, netns};
-use crate::plan::diff::{Changes, Deviation};
 
 /// Beyond this many steps `apply` shows counts instead of service names.
 const SHOWN_STEPS: usize = 20_000;
+
+/// What a verb does, whatever the mode.
+pub(super) trait Verb: Sync {
+    /// Does it.
+    fn run<B: Backend>(&self) -> Result<Exit, Failure>;
+}
+
+/// Does a verb's work in a mode, inside the namespace asked for.
+pub(super) fn run_in_mode(
+    verb: &impl Verb,
+    mode: Mode,
+    netns: &NetnsArgs,
+) -> Result<Exit, Failure> {
+    in_netns(netns, || match mode {
+        Mode::Nftables => verb.run::<Nftables>(),
+        Mode::Iptables => verb.run::<Iptables>(),
+    })
+}
 
 /// Does a verb's work on a thread inside the namespace asked for.
 pub(super) fn in_netns(
@@ -33,13 +52,13 @@ pub(super) fn privileged_socket() -> Result<Socket, Failure> {
 }
 
 /// A kernel, and the cluster whose rules it should hold.
-pub(super) struct Session {
+pub(super) struct Session<B> {
     socket: Socket,
-    settings: Settings,
+    backend: B,
     cluster: Cluster,
 }
 
-impl Session {
+impl<B: Backend> Session<B> {
     /// Reads the manifests and finds out what else rules depend on. Changes nothing.
     pub(super) fn open(
         input: &InputArgs,
@@ -50,23 +69,23 @@ impl Session {
         let mut socket = privileged_socket()?;
         let cluster = input.load(&config, access)?;
         let facts = NodeFacts::probe(&mut socket)?;
-        let settings = Settings::new(&cluster.snapshot, &config, &facts);
+        let backend = B::new(&cluster.snapshot, &config, &facts);
         Ok(Self {
             socket,
-            settings,
+            backend,
             cluster,
         })
     }
 
     /// Compares the kernel with what it should hold.
-    pub(super) fn compare(&mut self) -> Result<Comparison, ReadError> {
-        let program = Program::new(&self.cluster.snapshot, &self.settings);
-        sync::compare(&mut self.socket, &program.desired())
+    pub(super) fn compare(&mut self, take_over: bool) -> Result<B::Comparison, ReadError> {
+        let snapshot = &self.cluster.snapshot;
+        self.backend.compare(&mut self.socket, snapshot, take_over)
     }
 
     /// Counters and settings that are not as the rules need them.
     pub(super) fn missing_prerequisites(&self) -> Result<Vec<String>, FactsError> {
-        self.settings.prerequisites().missing()
+        self.backend.prerequisites().missing()
     }
 
     /// Makes the kernel hold what it should. Says what it took, and which settings were changed.
@@ -76,52 +95,58 @@ impl Session {
     /// names.
     pub(super) fn commit(
         &mut self,
-        comparison: Comparison,
+        comparison: B::Comparison,
     ) -> Result<(Done, Vec<String>), Failure> {
         self.cluster.keep_allocations()?;
-        let changed = self.settings.prerequisites().ensure(&mut self.socket)?;
-        let program = Program::new(&self.cluster.snapshot, &self.settings);
-        Ok((program.commit(&mut self.socket, comparison)?, changed))
+        let changed = self.backend.prerequisites().ensure(&mut self.socket)?;
+        let snapshot = &self.cluster.snapshot;
+        let done = self
+            .backend
+            .commit(&mut self.socket, snapshot, comparison)?;
+        Ok((done, changed))
     }
 
     /// Every change as text.
-    pub(super) fn changes(&mut self, comparison: &Comparison) -> Result<Vec<Changes>, ReadError> {
-        let program = Program::new(&self.cluster.snapshot, &self.settings);
-        program.changes(&mut self.socket, &comparison.plans)
+    pub(super) fn changes(
+        &mut self,
+        comparison: &B::Comparison,
+    ) -> Result<Vec<FamilyChanges>, ReadError> {
+        let snapshot = &self.cluster.snapshot;
+        self.backend.changes(&mut self.socket, snapshot, comparison)
     }
 
     /// Every deviation as text.
     pub(super) fn deviations(
         &mut self,
-        comparison: &Comparison,
-    ) -> Result<Vec<Deviation>, ReadError> {
-        let program = Program::new(&self.cluster.snapshot, &self.settings);
-        program.deviations(&mut self.socket, &comparison.plans)
+        comparison: &B::Comparison,
+    ) -> Result<Vec<String>, ReadError> {
+        let snapshot = &self.cluster.snapshot;
+        self.backend
+            .deviations(&mut self.socket, snapshot, comparison)
     }
 
     /// Prints the services that change, one a line.
-    pub(super) fn show_services(&self, changes: &[Changes], out: &mut dyn Write) -> io::Result<()> {
+    pub(super) fn show_services(
+        &self,
+        changes: &[FamilyChanges],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         report::services(changes, &self.cluster.snapshot, out)
     }
 
     /// Prints what is going to change: services, counts of each family, settings.
     pub(super) fn show(
         &mut self,
-        comparison: &Comparison,
+        comparison: &B::Comparison,
         missing: &[String],
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
-        let steps: usize = comparison
-            .plans
-            .iter()
-            .map(|plan| plan.counts().steps)
-            .sum();
-        if steps <= SHOWN_STEPS {
+        if comparison.steps() <= SHOWN_STEPS {
             let changes = self.changes(comparison)?;
             self.show_services(&changes, out)?;
         }
-        for plan in comparison.plans.iter().filter(|plan| !plan.is_empty()) {
-            writeln!(out, "{}: {}", plan.family(), plan.counts())?;
+        for line in comparison.summary() {
+            writeln!(out, "{line}")?;
         }
         for setting in missing {
             writeln!(out, "{setting}")?;

@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use super::args::{InputArgs, NetnsArgs};
-use super::session::{self, Session};
-use super::{Exit, Failure};
+use super::session::{self, Session, Verb};
+use super::{Exit, Failure, report};
+use crate::agent::backend::{Backend, Outcome};
 use crate::agent::cluster::StateAccess;
 use crate::config::ProxyFlags;
-use crate::plan::diff::PresentState;
 
 /// Arguments of `verify`.
 #[derive(clap::Args, Debug)]
@@ -24,24 +24,33 @@ pub struct Args {
 
 /// Prints each deviation to standard output.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    session::in_netns(&args.netns, || verify(args))
+    session::run_in_mode(args, args.rules.mode, &args.netns)
 }
 
-fn verify(args: &Args) -> Result<Exit, Failure> {
-    let mut session = Session::open(&args.input, &args.rules, StateAccess::ReadOnly)?;
-    let comparison = session.compare()?;
+impl Verb for Args {
+    fn run<B: Backend>(&self) -> Result<Exit, Failure> {
+        verify::<B>(self)
+    }
+}
+
+fn verify<B: Backend>(args: &Args) -> Result<Exit, Failure> {
+    let mut session = Session::<B>::open(&args.input, &args.rules, StateAccess::ReadOnly)?;
+    let comparison = session.compare(false)?;
+    report::competitors(&comparison.competitors())?;
     let missing = session.missing_prerequisites()?;
     let deviations = session.deviations(&comparison)?;
     let mut out = std::io::stdout().lock();
     for deviation in &deviations {
         writeln!(out, "{deviation}")?;
     }
+    for line in comparison.removals() {
+        writeln!(out, "should not be there: {line}")?;
+    }
     for setting in &missing {
         writeln!(out, "not set: {setting}")?;
     }
     if deviations.is_empty() && missing.is_empty() && comparison.is_equal() {
-        let rules: usize = comparison.present.iter().map(PresentState::rules).sum();
-        writeln!(out, "verified: {rules} rules as they should be")?;
+        writeln!(out, "verified: {} as they should be", comparison.holdings())?;
         return Ok(Exit::Done);
     }
     Ok(Exit::Different)

@@ -6,6 +6,8 @@ use clap::{Args, ValueEnum};
 /// `--mode`: the back end that rules are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
+    /// One nftables table of constant size; Services are elements of its sets and maps.
+    Nftables,
     /// kube-proxy's iptables rules, as nf_tables objects that iptables-nft shows and edits.
     Iptables,
 }
@@ -37,7 +39,7 @@ pub struct ProxyFlags {
         long,
         visible_alias = "proxy-mode",
         value_enum,
-        default_value = "iptables"
+        default_value = "nftables"
     )]
     pub mode: Mode,
 

@@ -4,12 +4,12 @@
 //! Must not know Kubernetes: it speaks of tables, chains, rules, links and namespaces.
 //!
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
-//!   in memory for tests.
+//!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
-//! Everything here is synchronous and acts on the network namespace of the calling thread; a
+//! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
 //! netlink socket stays in the namespace it was opened in.
 #![allow(
     unsafe_code,
@@ -21,6 +21,7 @@ mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod readiness;
 pub mod sysctl;
 
 pub use netlink::Socket;

@@ -139,7 +139,7 @@ pub enum Expr {
         sreg: Register,
     },
     /// `ct`: load connection-tracking data. `key` is `enum nft_ct_keys` (0 state, 2 status,
-    /// 14 proto-dst, 19 source address, 20 destination address of IPv4, 21 and 22 of IPv6).
+    /// 12 proto-dst, 19 source address, 20 destination address of IPv4, 21 and 22 of IPv6).
     Ct {
         /// What to load.
         key: u32,

@@ -94,6 +94,14 @@ pub struct Element {
 pub enum Op {
     /// Add a table; nothing happens if it exists.
     AddTable(TableRef),
+    /// Add a table with a comment that nft shows (Linux 5.10); nothing happens if it exists, and
+    /// its comment stays.
+    AddCommentedTable {
+        /// Which.
+        table: TableRef,
+        /// What nft shows.
+        comment: Arc<str>,
+    },
     /// Delete a table with everything in it.
     DeleteTable(TableRef),
     /// Add a chain; nothing happens if it exists. Policy of base chains is accept.
@@ -154,7 +162,9 @@ impl Op {
     pub fn object(&self) -> String {
         let table = |t: &TableRef| format!("{} {}", t.family.nft_name(), t.name);
         match self {
-            Self::AddTable(t) | Self::DeleteTable(t) => format!("table {}", table(t)),
+            Self::AddTable(t) | Self::DeleteTable(t) | Self::AddCommentedTable { table: t, .. } => {
+                format!("table {}", table(t))
+            }
             Self::AddChain { chain, .. } | Self::FlushChain(chain) | Self::DeleteChain(chain) => {
                 format!("chain {} {}", table(&chain.table), chain.name)
             }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::program::{PROGRAM, portolan_in};
 use crate::support::{Family, Namespace, portolan};
@@ -12,13 +12,17 @@ fn printed(desk: &Desk, verb: &str, more: &[&str]) -> String {
     portolan(&refs(&desk.web(verb, more))).exits(0).stdout
 }
 
+const IPTABLES: [&str; 2] = ["--mode", "iptables"];
+
 #[test]
 fn rendered_rules_are_what_apply_leaves_in_the_kernel() {
     let desk = Desk::new();
     let node = Namespace::new();
-    portolan_in(&node, &refs(&desk.web("apply", &["--node-name", "n0"]))).exits(0);
+    let on_n0 = [&IPTABLES[..], &["--node-name", "n0"]].concat();
+    portolan_in(&node, &refs(&desk.web("apply", &on_n0))).exits(0);
     for (family, name) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
-        let rendered = printed(&desk, "render", &["--node-name", "n0", "--family", name]);
+        let of_family = [&on_n0[..], &["--family", name]].concat();
+        let rendered = printed(&desk, "render", &of_family);
         let rules = |text: &str| {
             let rules = text
                 .lines()
@@ -26,7 +30,9 @@ fn rendered_rules_are_what_apply_leaves_in_the_kernel() {
                 .map(str::to_owned);
             rules.collect::<std::collections::BTreeSet<_>>()
         };
-        assert_eq!(rules(&rendered), rules(&node.saved(family)));
+        let rendered = rules(&rendered);
+        assert!(rendered.len() > 20, "{rendered:?}");
+        assert_eq!(rendered, rules(&node.saved(family)));
     }
 }
 
@@ -34,14 +40,19 @@ fn rendered_rules_are_what_apply_leaves_in_the_kernel() {
 fn rendered_rules_are_taken_by_iptables_restore() {
     let desk = Desk::new();
     for (family, name) in [(Family::V4, "ip"), (Family::V6, "ip6")] {
-        let text = printed(&desk, "render", &["--family", name, "--without-nfacct"]);
+        let of_family = ["--family", name, "--without-nfacct"];
+        let text = printed(&desk, "render", &[&IPTABLES[..], &of_family].concat());
         Namespace::new().run_with_input(&family.program("-restore"), &["--test"], &text);
     }
 }
 
 #[test]
 fn rendered_json_is_json() {
-    let rules = printed(&Desk::new(), "render", &["-o", "json"]);
+    let rules = printed(
+        &Desk::new(),
+        "render",
+        &[&IPTABLES[..], &["-o", "json"]].concat(),
+    );
     let rules: Value = serde_json::from_str(&rules).unwrap();
     let rules = rules["nftables"].as_array().unwrap();
     assert!(
@@ -53,13 +64,65 @@ fn rendered_json_is_json() {
 
 #[test]
 fn rendered_nft_names_tables_and_chains() {
-    let rules = printed(&Desk::new(), "render", &["-o", "nft"]);
+    let rules = printed(
+        &Desk::new(),
+        "render",
+        &[&IPTABLES[..], &["-o", "nft"]].concat(),
+    );
     for words in [
         "table ip filter {",
         "table ip6 nat {",
         "chain KUBE-SERVICES {",
     ] {
         assert!(rules.contains(words), "no {words:?} in {rules}");
+    }
+}
+
+/// What `render` prints without being asked for anything else is what `nft -f` takes, and the same
+/// as what `apply` writes.
+#[test]
+fn a_rendered_table_is_loaded_by_nft_and_is_what_apply_writes() {
+    let desk = Desk::new();
+    let on_n0 = ["--node-name", "n0"];
+    let text = printed(&desk, "render", &on_n0);
+    assert!(text.starts_with("table ip portolan {"), "{text}");
+    assert!(text.contains("\ntable ip6 portolan {"), "{text}");
+    assert_eq!(
+        text,
+        printed(&desk, "render", &["--node-name", "n0", "-o", "nft"])
+    );
+    let node = Namespace::new();
+    node.run_with_input("nft", &["-c", "-f", "-"], &text);
+    assert_eq!(node.run("nft", &["list", "ruleset"]), "");
+    node.run_with_input("nft", &["-f", "-"], &text);
+    portolan_in(&node, &refs(&desk.web("verify", &on_n0))).exits(0);
+    let before = node.generation();
+    portolan_in(&node, &refs(&desk.web("apply", &on_n0))).exits(0);
+    assert_eq!(node.generation(), before);
+}
+
+#[test]
+fn a_rendered_table_is_json_with_sets_elements_and_rules() {
+    let rules = printed(&Desk::new(), "render", &["-o", "json", "--family", "ip"]);
+    let rules: Value = serde_json::from_str(&rules).unwrap();
+    let table = &rules[0];
+    assert_eq!(
+        (&table["family"], &table["table"]),
+        (&json!("ip"), &json!("portolan"))
+    );
+    let named = |list: &str, name: &str| {
+        let mut found = table[list].as_array().unwrap().iter();
+        let found = found.find(|object| object["name"] == name);
+        found
+            .unwrap_or_else(|| panic!("no {name} in {list}"))
+            .clone()
+    };
+    let base = named("chains", "nat-prerouting");
+    assert_eq!(base["rules"], json!(["jump services"]));
+    assert_eq!(base["base"]["hook"], "prerouting");
+    let front_ends = named("sets", "no-endpoints")["elements"].to_string();
+    for words in ["0.0.0.0 . tcp . 30080", "default/web"] {
+        assert!(front_ends.contains(words), "{front_ends}");
     }
 }
 

@@ -5,6 +5,11 @@
     reason = "test code, outside of #[test] functions"
 )]
 
+pub(crate) mod cluster;
+pub(crate) mod kernel;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::IpAddr;
 
 use portolan::model::{
@@ -13,23 +18,32 @@ use portolan::model::{
     TargetPort, TrafficPolicy,
 };
 use portolan::plan::diff::Step;
+use portolan::plan::nftables::slots::base_of;
 use portolan::plan::nftables::{ElementKey, ElementValue, TablePlan, TableState};
 use portolan::plan::op::Op;
 use portolan::translate::iptables::LocalDetector;
 use portolan::translate::nftables::NftablesOptions;
 
 pub(crate) fn options() -> NftablesOptions {
+    options_of(IpFamily::V4)
+}
+
+pub(crate) fn options_of(family: IpFamily) -> NftablesOptions {
+    let (own, pods, services) = match family {
+        IpFamily::V4 => ("192.168.10.100", "10.233.64.0/18", "10.233.0.0/18"),
+        IpFamily::V6 => ("2001:db8:1::1", "fd85:ee78:d8a6::/48", "fd85::/108"),
+    };
     let node = Node {
         name: "here".into(),
-        addresses: vec!["192.168.10.100".parse().unwrap()],
+        addresses: vec![own.parse().unwrap()],
         ..Node::default()
     };
-    let only = vec!["192.168.10.100".parse().unwrap()];
+    let only = vec![own.parse().unwrap()];
     NftablesOptions {
-        local_detector: LocalDetector::Cidr("10.233.64.0/18".parse().unwrap()),
+        local_detector: LocalDetector::Cidr(pods.parse().unwrap()),
         node_port_addresses: NodePortAddresses::Only(only),
-        service_cidrs: vec!["10.233.0.0/18".parse().unwrap()],
-        ..NftablesOptions::new(IpFamily::V4, node)
+        service_cidrs: vec![services.parse().unwrap()],
+        ..NftablesOptions::new(family, node)
     }
 }
 
@@ -138,8 +152,15 @@ pub(crate) fn example(affinity: bool) -> Snapshot {
 }
 
 pub(crate) fn steps(plan: &TablePlan<'_>) -> Vec<Op> {
+    ops(|emit| plan.ops(emit))
+}
+
+/// The steps that something streams.
+pub(crate) fn ops(
+    stream: impl FnOnce(&mut dyn FnMut(Step) -> Result<(), Infallible>) -> Result<(), Infallible>,
+) -> Vec<Op> {
     let mut ops = Vec::new();
-    plan.ops::<std::convert::Infallible>(&mut |step| {
+    stream(&mut |step| {
         if let Step::Op(op) = step {
             ops.push(op);
         }
@@ -149,12 +170,43 @@ pub(crate) fn steps(plan: &TablePlan<'_>) -> Vec<Op> {
     ops
 }
 
+/// The tables are the same but for the order of slots.
+pub(crate) fn assert_same(table: &TableState, desired: &TableState) {
+    assert!(table.sets.keys().eq(desired.sets.keys()), "other sets");
+    for (name, set) in desired
+        .sets
+        .iter()
+        .filter(|(name, _)| &***name != "endpoints")
+    {
+        assert_eq!(table.sets[name], *set, "{name}");
+    }
+    assert_eq!(lists(table), lists(desired));
+    assert_eq!(table.chains, desired.chains);
+}
+
+/// Slots in use and endpoints of every list.
+type Lists = BTreeMap<(Vec<u8>, u32), (BTreeSet<u32>, BTreeSet<Vec<u8>>)>;
+
+fn lists(state: &TableState) -> Lists {
+    let mut lists = Lists::new();
+    for (key, value) in &state.sets["endpoints"].elements {
+        let (front_end, slot) = key.key.split_last_chunk::<4>().unwrap();
+        let slot = u32::from_ne_bytes(*slot);
+        let list = lists
+            .entry((front_end.to_vec(), base_of(slot)))
+            .or_default();
+        list.0.insert(slot);
+        assert!(list.1.insert(value.data.clone().unwrap().into()));
+    }
+    lists
+}
+
 /// Applies steps to a table in memory; refuses to add what is there and to delete what is not.
 pub(crate) fn apply(state: &mut TableState, ops: &[Op]) {
     for op in ops {
         match op {
             Op::DeleteTable(table) => *state = TableState::new(table.clone()),
-            Op::AddTable(_) => {}
+            Op::AddTable(_) | Op::AddCommentedTable { .. } => {}
             Op::AddSet { set, spec } => {
                 assert!(!state.sets.contains_key(&set.name), "{set:?}");
                 state.add_set(&set.name, spec.clone());

@@ -22,6 +22,7 @@ pub(crate) struct Service {
 struct Port {
     protocol: Protocol,
     number: u16,
+    target: u16,
     node_port: Option<u16>,
     endpoints: Vec<Endpoint>,
 }
@@ -67,6 +68,7 @@ impl Service {
         self.ports.push(Port {
             protocol,
             number,
+            target: POD_PORT,
             node_port: None,
             endpoints: Vec::new(),
         });
@@ -137,13 +139,31 @@ impl Service {
         self
     }
 
+    /// Ready endpoints for the last port that are no pods of the testbed: IPv4 addresses on a node.
+    pub(crate) fn to_addresses(mut self, node: &str, addresses: Vec<String>, port: u16) -> Self {
+        let endpoints = addresses.into_iter().map(|v4| Endpoint {
+            v4,
+            v6: String::new(),
+            rest: json!({"conditions": {"ready": true}, "nodeName": node}),
+        });
+        let last = self.last_port();
+        last.endpoints.extend(endpoints);
+        last.target = port;
+        self
+    }
+
     /// The Service and its slices.
     fn objects(&self) -> Vec<Value> {
         let mut objects = vec![self.service()];
         for (index, port) in self.ports.iter().enumerate() {
             for ip in self.spec["clusterIPs"].as_array().unwrap() {
                 let v6 = ip.as_str().unwrap().contains(':');
-                objects.push(self.slice(index, port, v6));
+                // One slice where there are no endpoints; the API takes 1000 in each.
+                let mut lists = port.endpoints.chunks(1000);
+                objects.push(self.slice(index, port, v6, lists.next().unwrap_or_default(), 0));
+                for (list, number) in lists.zip(1..) {
+                    objects.push(self.slice(index, port, v6, list, number));
+                }
             }
         }
         objects
@@ -179,10 +199,16 @@ impl Service {
         })
     }
 
-    fn slice(&self, index: usize, port: &Port, v6: bool) -> Value {
+    fn slice(
+        &self,
+        index: usize,
+        port: &Port,
+        v6: bool,
+        endpoints: &[Endpoint],
+        number: u32,
+    ) -> Value {
         let family = if v6 { "IPv6" } else { "IPv4" };
-        let endpoints: Vec<_> = port
-            .endpoints
+        let endpoints: Vec<_> = endpoints
             .iter()
             .map(|endpoint| endpoint.object(v6))
             .collect();
@@ -191,13 +217,13 @@ impl Service {
             "kind": "EndpointSlice",
             "metadata": {
                 "namespace": "default",
-                "name": format!("{}-{index}-{}", self.name, family.to_lowercase()),
+                "name": format!("{}-{index}-{}-{number}", self.name, family.to_lowercase()),
                 "labels": {"kubernetes.io/service-name": self.name},
             },
             "addressType": family,
             "ports": [{
                 "name": port_name(index),
-                "port": POD_PORT,
+                "port": port.target,
                 "protocol": port.protocol.to_string(),
             }],
             "endpoints": endpoints,
@@ -218,7 +244,7 @@ impl Port {
         let mut spec = json!({
             "name": port_name(index),
             "port": self.number,
-            "targetPort": POD_PORT,
+            "targetPort": self.target,
             "protocol": self.protocol.to_string(),
         });
         if let Some(node_port) = self.node_port {

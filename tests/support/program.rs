@@ -72,6 +72,39 @@ pub(crate) fn portolan_in(namespace: &Namespace, args: &[&str]) -> Run {
     Run::of(&args.join(" "), &namespace.output(PROGRAM, args))
 }
 
+/// What rules look like: every traffic test runs in a binary of its own for each mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Iptables,
+    Nftables,
+}
+
+impl Mode {
+    /// The mode under test.
+    pub(crate) fn tested() -> Self {
+        match env!("CARGO_CRATE_NAME").rsplit_once('_') {
+            Some((_, "nftables")) => Self::Nftables,
+            _ => Self::Iptables,
+        }
+    }
+
+    /// What is expected in this mode where the two differ, as kube-proxy's do.
+    pub(crate) fn expects<T>(iptables: T, nftables: T) -> T {
+        match Self::tested() {
+            Self::Iptables => iptables,
+            Self::Nftables => nftables,
+        }
+    }
+
+    /// As `--mode` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+        }
+    }
+}
+
 impl Testbed {
     /// Writes the services to a file of this test.
     pub(crate) fn write(&self, services: &[Service]) -> PathBuf {
@@ -87,10 +120,15 @@ impl Testbed {
 
     /// Runs a verb on the node with a manifest file.
     pub(crate) fn verb_on(&self, verb: &str, manifest: &Path, more: &[&str]) -> Run {
+        self.verb_in(Mode::tested(), verb, manifest, more)
+    }
+
+    /// The same in another mode than that under test.
+    pub(crate) fn verb_in(&self, mode: Mode, verb: &str, manifest: &Path, more: &[&str]) -> Run {
         let output = self
             .node
             .namespace
-            .enter(|| self.command(verb, manifest, more).output());
+            .enter(|| self.command_in(mode, verb, manifest, more).output());
         Run::of(
             &format!("{verb} {}", more.join(" ")),
             &output.expect("portolan"),
@@ -99,11 +137,15 @@ impl Testbed {
 
     /// The command for a verb on a manifest, with the settings of the testbed.
     pub(crate) fn command(&self, verb: &str, manifest: &Path, more: &[&str]) -> Command {
+        self.command_in(Mode::tested(), verb, manifest, more)
+    }
+
+    fn command_in(&self, mode: Mode, verb: &str, manifest: &Path, more: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            "iptables",
+            mode.name(),
             "--node-name",
             "n0",
             "--cluster-cidr",

@@ -27,7 +27,7 @@ impl Server {
             .enter(|| bind(protocol, port))
             .unwrap_or_else(|error| panic!("{name}: cannot serve {protocol} {port}: {error}"));
         let ours = socket.try_clone().expect("dup");
-        let name = name.to_owned();
+        let name = Name::Fixed(name.to_owned());
         match protocol {
             Protocol::Udp => thread::spawn(move || serve_datagrams(&ours.into(), &name)),
             Protocol::Tcp | Protocol::Sctp => {
@@ -35,6 +35,34 @@ impl Server {
             }
         };
         Self { socket }
+    }
+
+    /// Serves TCP on every address of a host with many, and says which one was called.
+    pub(crate) fn start_for_every_address(namespace: &Namespace, port: u16) -> Self {
+        let socket = namespace
+            .enter(|| bind(Protocol::Tcp, port))
+            .unwrap_or_else(|error| panic!("cannot serve {port}: {error}"));
+        let ours = socket.try_clone().expect("dup");
+        thread::spawn(move || serve_connections(&ours.into(), &Name::Address));
+        Self { socket }
+    }
+}
+
+/// What a server calls itself.
+#[derive(Clone, Debug)]
+enum Name {
+    Fixed(String),
+    /// By the address that was called.
+    Address,
+}
+
+impl Name {
+    fn for_connection(&self, connection: &TcpStream) -> String {
+        match (self, connection.local_addr()) {
+            (Self::Fixed(name), _) => name.clone(),
+            (Self::Address, Ok(own)) => own.ip().to_canonical().to_string(),
+            (Self::Address, Err(error)) => error.to_string(),
+        }
     }
 }
 
@@ -56,9 +84,9 @@ fn bind(protocol: Protocol, port: u16) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-fn serve_connections(listener: &TcpListener, name: &str) {
+fn serve_connections(listener: &TcpListener, name: &Name) {
     while let Ok((connection, peer)) = listener.accept() {
-        let name = name.to_owned();
+        let name = name.for_connection(&connection);
         // A client that goes away in the middle is the test's business, not the server's.
         thread::spawn(move || serve_connection(connection, &greeting(&name, peer), &name));
     }
@@ -89,7 +117,8 @@ fn serve_connection(mut connection: TcpStream, greeting: &str, name: &str) -> st
     Ok(())
 }
 
-fn serve_datagrams(socket: &UdpSocket, name: &str) {
+fn serve_datagrams(socket: &UdpSocket, name: &Name) {
+    let Name::Fixed(name) = name else { return };
     let mut buffer = [0; 2048];
     while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
         if length == 0 {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::{Service, Testbed};
+use crate::support::{Mode, Service, Testbed};
 
 const VIP: &str = "10.233.10.30:80";
 const DAY: u32 = 86_400;
@@ -21,11 +21,11 @@ fn a_client_stays_with_its_endpoint() {
     bed.apply(&[sticky(DAY).to(&bed.pods[..3])]);
     let first = bed.pod(4).dial(VIP).answer().server;
     bed.pod(4).dial(VIP).times(60).assert_only(&[&first]);
-    // One client, whichever way it comes.
-    bed.pod(4)
-        .dial(&bed.node.at(30030))
-        .times(20)
-        .assert_only(&[&first]);
+    // One client, whichever way it comes; in the nftables mode, each way is remembered by itself
+    // (ADR 0005).
+    let by_node_port = bed.pod(4).dial(&bed.node.at(30030));
+    let first = Mode::expects(first, by_node_port.answer().server);
+    by_node_port.times(20).assert_only(&[&first]);
 }
 
 #[test]
@@ -63,6 +63,17 @@ fn the_choice_is_free_again_after_the_timeout() {
         bed.pod(4).dial(VIP).answer().server != first
     });
     assert!(moved);
+}
+
+#[test]
+fn every_connection_starts_the_timeout_anew() {
+    let bed = Testbed::with_pods(4);
+    bed.apply(&[sticky(2).to(&bed.pods[..3])]);
+    let first = bed.pod(4).dial(VIP).answer().server;
+    for _ in 0..4 {
+        sleep(Duration::from_millis(1000)); // Half of the timeout each time, twice of it in all.
+        assert_eq!(bed.pod(4).dial(VIP).answer().server, first);
+    }
 }
 
 #[test]

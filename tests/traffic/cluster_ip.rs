@@ -2,7 +2,7 @@
 
 use crate::support::bed::POD_PORT;
 use crate::support::server::Server;
-use crate::support::{Protocol, Service, Testbed};
+use crate::support::{Mode, Outcome, Protocol, Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
 
@@ -70,17 +70,35 @@ fn with_masquerade_all_pods_are_masqueraded_too() {
     assert_eq!(answer.seen.ip().to_string(), "10.233.65.254");
 }
 
+/// kube-proxy's iptables mode has no rule for them; its nftables mode refuses ports that a cluster
+/// IP does not have and drops what goes to unallocated addresses of the service range
+/// (`cluster-ips-check` in `pkg/proxy/nftables/proxier.go`).
 #[test]
-fn other_ports_of_the_address_are_left_alone() {
+fn other_ports_and_addresses_end_as_in_kube_proxys_same_mode() {
     let bed = Testbed::with_pods(2);
     bed.apply(&[Service::new("web", "10.233.10.10")
         .port(Protocol::Tcp, 81)
         .to(&bed.pods[..1])]);
     // Port 80 has no endpoints, port 82 does not exist; the uplink has every address.
     assert_eq!(bed.pod(2).dial("10.233.10.10:81").answer().server, "pod-1");
-    assert_eq!(bed.pod(2).dial("10.233.10.12:80").answer().server, "uplink");
     let _uplink = Server::start(&bed.uplink.namespace, "uplink", Protocol::Tcp, 82);
-    assert_eq!(bed.pod(2).dial("10.233.10.10:82").answer().server, "uplink");
+    for client in [bed.pod(2), &bed.node] {
+        let end = |target| word(client.dial(target).impatiently().once());
+        let (port, address) = (end("10.233.10.10:82"), end("10.233.10.12:80"));
+        let expected = Mode::expects(["uplink", "uplink"], ["refused", "dropped"]);
+        assert_eq!([&*port, &*address], expected, "{}", client.name);
+    }
+    // An address outside the service range is nobody's business.
+    assert_eq!(bed.pod(2).dial("203.0.113.9:80").answer().server, "uplink");
+}
+
+fn word(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Answered(answer) => answer.server,
+        Outcome::Refused => "refused".to_owned(),
+        Outcome::TimedOut => "dropped".to_owned(),
+        Outcome::Failed(words) => words,
+    }
 }
 
 #[test]

@@ -81,6 +81,51 @@ fn a_range_of_everybody_is_no_restriction() {
     bed.pod(2).dial(VIP).answer();
 }
 
+/// One range within another, and the same twice, are what several of them add up to.
+#[test]
+fn source_ranges_may_overlap() {
+    let bed = Testbed::with_pods(2);
+    let from = |source: &str| {
+        let outcome = bed.outside.dial(VIP).from(source).impatiently().once();
+        matches!(outcome, Outcome::Answered(_))
+    };
+    for (ranges, first, second, pod) in [
+        (
+            &["192.168.10.0/24", "192.168.10.1/32"][..],
+            true,
+            true,
+            false,
+        ),
+        (&["192.168.10.1/32", "192.168.10.1/32"], true, false, false),
+        (
+            &["192.168.0.0/16", "192.168.10.2/31", "10.233.64.0/18"],
+            true,
+            true,
+            true,
+        ),
+        (
+            &["192.168.10.2/31", "10.0.0.0/8", "10.233.65.0/24"],
+            false,
+            true,
+            true,
+        ),
+        (&["10.233.65.1/32"], false, false, false),
+        (
+            &["192.168.10.1/32", "0.0.0.0/0", "10.0.0.0/8"],
+            true,
+            true,
+            true,
+        ),
+    ] {
+        bed.apply(&[restricted(&bed, ranges)]);
+        bed.verb("verify", &[restricted(&bed, ranges)], &[])
+            .exits(0);
+        assert_eq!(from("192.168.10.1"), first, "192.168.10.1 of {ranges:?}");
+        assert_eq!(from("192.168.10.2"), second, "192.168.10.2 of {ranges:?}");
+        assert_eq!(!dropped(bed.pod(2)), pod, "pod-2 of {ranges:?}");
+    }
+}
+
 #[test]
 fn source_ranges_are_not_about_other_ways_in() {
     let bed = Testbed::with_pods(2);

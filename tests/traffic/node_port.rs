@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::dial::SILENCE;
 use crate::support::server::Server;
-use crate::support::{Outcome, Protocol, Service, Testbed};
+use crate::support::{Mode, Outcome, Protocol, Service, Testbed};
 
 const ALL: [&str; 4] = ["far-1", "pod-1", "pod-2", "pod-3"];
 
@@ -45,18 +45,42 @@ fn curl_works_from_outside() {
     );
 }
 
+/// kube-proxy's nftables mode never answers on loopback, and by default on the primary address
+/// only (`nodePortAddresses: primary`; `pkg/proxy/nftables/proxier.go`, `NewProxier`).
 #[test]
-fn every_address_of_the_node_answers_to_the_node_itself() {
-    let bed = bed(&[]);
+fn the_addresses_of_the_node_that_answer_to_the_node_itself() {
+    let loopback = ["127.0.0.1", "127.8.7.6"];
+    let default = Mode::expects(
+        &["192.168.10.100", "10.233.65.254"][..],
+        &["192.168.10.100"],
+    );
+    let all = Mode::expects(&loopback[..], &[]);
+    let all = [default, all].concat();
+    assert_answering(&bed(&[]), &all);
+}
+
+#[test]
+fn every_address_of_the_node_answers_where_all_are_asked_for() {
+    let everywhere = bed(&["--nodeport-addresses", "0.0.0.0/0,::/0"]);
+    let all = ["192.168.10.100", "10.233.65.254", "127.0.0.1", "127.8.7.6"];
+    assert_answering(&everywhere, Mode::expects(&all, &all[..2]));
+}
+
+#[track_caller]
+fn assert_answering(bed: &Testbed, answering: &[&str]) {
     for address in ["192.168.10.100", "10.233.65.254", "127.0.0.1", "127.8.7.6"] {
-        let tally = bed.node.dial(&format!("{address}:30080")).times(60);
-        tally.assert_only(&ALL);
+        let dial = bed.node.dial(&format!("{address}:30080"));
+        if answering.contains(&address) {
+            dial.times(60).assert_only(&ALL);
+        } else {
+            assert_eq!(dial.impatiently().once(), Outcome::Refused, "{address}");
+        }
     }
 }
 
 #[test]
 fn an_address_that_the_node_gets_later_answers() {
-    let bed = bed(&[]);
+    let bed = bed(&["--nodeport-addresses", "0.0.0.0/0,::/0"]);
     bed.node.namespace.run(
         "ip",
         &["address", "add", "192.168.10.101/24", "dev", "eth0"],
@@ -84,9 +108,11 @@ fn a_pod_reaches_the_node_port_masqueraded() {
 #[test]
 fn from_outside_nobody_enters_by_a_loopback_address() {
     // route_localnet would let a neighbour send to 127.0.0.1 of the node; KUBE-FIREWALL does not.
+    // The nftables mode does without.
     let bed = bed(&[]);
     let node = &bed.node.namespace;
-    assert_eq!(node.sysctl("ipv4/conf/all/route_localnet"), "1");
+    let setting = node.sysctl("ipv4/conf/all/route_localnet");
+    assert_eq!(setting, Mode::expects("1", "0"));
     let inside = node.enter(|| UdpSocket::bind("127.0.0.1:9999")).unwrap();
     inside.set_read_timeout(Some(SILENCE)).unwrap();
     let outside = route_loopback_to_the_node(&bed);
@@ -95,8 +121,11 @@ fn from_outside_nobody_enters_by_a_loopback_address() {
         inside.recv(&mut [0; 16]).is_ok()
     };
     assert!(!arrives());
-    // The same packets do arrive without the rule.
-    node.run("iptables", &["-F", "KUBE-FIREWALL"]);
+    // The same packets do arrive without the rule, or with the setting.
+    match Mode::tested() {
+        Mode::Iptables => drop(node.run("iptables", &["-F", "KUBE-FIREWALL"])),
+        Mode::Nftables => node.set_sysctl("ipv4/conf/all/route_localnet", "1"),
+    }
     assert!(arrives());
 }
 
@@ -154,16 +183,22 @@ fn servers_of_the_node_keep_their_ports() {
     }
 }
 
+/// kube-proxy's iptables mode has a rule in `FORWARD` that accepts what it translated; its nftables
+/// mode cannot, because an accept ends one table only and another's drop is final.
 #[test]
-fn a_node_that_forwards_nothing_else_forwards_for_services() {
+fn a_node_that_forwards_nothing_forwards_for_services_in_iptables_mode_alone() {
     let bed = bed(&[]);
     bed.node
         .namespace
         .run("iptables", &["-P", "FORWARD", "DROP"]);
-    bed.outside
-        .dial(&bed.node.at(30080))
-        .times(20)
-        .assert_only(&ALL);
+    let target = bed.node.at(30080);
+    match Mode::tested() {
+        Mode::Iptables => bed.outside.dial(&target).times(20).assert_only(&ALL),
+        Mode::Nftables => {
+            let end = bed.outside.dial(&target).impatiently().once();
+            assert_eq!(end, Outcome::TimedOut);
+        }
+    }
     let direct = bed.outside.dial("203.0.113.5:81").impatiently();
     assert_eq!(direct.once(), Outcome::TimedOut);
 }

@@ -32,6 +32,34 @@ fn one_port_number_leads_to_different_pods_by_protocol() {
 }
 
 #[test]
+fn one_port_number_serves_all_three_protocols() {
+    let bed = Testbed::with_pods(4);
+    let service = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+        .into_iter()
+        .zip(&bed.pods)
+        .fold(
+            Service::new("all", "10.233.10.70"),
+            |service, (protocol, pod)| service.port(protocol, 53).node_port(30053).to([pod]),
+        );
+    bed.apply(&[service]);
+    let reaches = |protocol, server: &str| {
+        for target in [DNS, &bed.node.at(30053)] {
+            let dial = bed.pod(4).dial(target).over(protocol);
+            dial.times(10).assert_only(&[server]);
+        }
+    };
+    reaches(Protocol::Tcp, "pod-1");
+    reaches(Protocol::Udp, "pod-2");
+    if !Protocol::Sctp.is_supported() {
+        return skip(
+            Lack::Kernel,
+            "this kernel has no SCTP (socket: protocol not supported)",
+        );
+    }
+    reaches(Protocol::Sctp, "pod-3");
+}
+
+#[test]
 fn datagrams_are_spread_evenly() {
     let bed = Testbed::with_pods(4);
     let service = Service::new("dns", "10.233.10.70")

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::{Host, Service, Testbed};
+use crate::support::{Host, Mode, Outcome, Service, Testbed};
 
 /// Where connections come from.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +70,16 @@ impl Frontends {
         check(bed, &format!("{}:80", self.load_balancer), cells);
     }
 
+    /// kube-proxy's nftables mode has no node ports on loopback addresses.
     fn check_localhost(&self, bed: &Testbed) {
-        check(
-            bed,
-            &format!("127.0.0.1:{}", self.node_port),
-            &[(Localhost, All, true)],
-        );
+        let target = format!("127.0.0.1:{}", self.node_port);
+        match Mode::tested() {
+            Mode::Iptables => check(bed, &target, &[(Localhost, All, true)]),
+            Mode::Nftables => {
+                let end = bed.node.dial(&target).impatiently().once();
+                assert_eq!(end, Outcome::Refused);
+            }
+        }
     }
 }
 

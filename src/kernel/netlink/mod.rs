@@ -6,6 +6,7 @@
 
 mod attr;
 mod message;
+mod port_filter;
 mod socket;
 
 pub(crate) use attr::{Attr, Attrs};

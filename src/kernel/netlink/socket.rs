@@ -78,15 +78,17 @@ impl Socket {
             next_seq: 1,
             send_room: 0,
         };
-        socket.set_netlink_option(libc::NETLINK_EXT_ACK)?;
-        socket.set_netlink_option(libc::NETLINK_CAP_ACK)?;
+        socket.set_netlink_option(libc::NETLINK_EXT_ACK, 1)?;
+        socket.set_netlink_option(libc::NETLINK_CAP_ACK, 1)?;
         let timeout = TimeVal::seconds(REPLY_TIMEOUT_SECONDS);
         setsockopt(&socket.borrow_fd(), sockopt::ReceiveTimeout, &timeout)?;
         Ok(socket)
     }
 
-    /// The port the kernel addresses this socket by.
-    pub(crate) fn portid(&self) -> u32 {
+    /// The port the kernel addresses this socket by (`nlmsg_pid`). No other netfilter socket of the
+    /// network namespace has it as long as this one is open.
+    #[must_use]
+    pub fn portid(&self) -> u32 {
         self.inner.portid()
     }
 
@@ -102,16 +104,32 @@ impl Socket {
     /// as those allow.
     pub(crate) fn reserve(&mut self, send: usize, replies: usize) {
         let send = send.saturating_add(64 * 1024).min(BUFFER_MAX);
-        let replies = replies.min(BUFFER_MAX);
         let fd = self.borrow_fd();
         // The unprivileged forms cannot fail: they are capped at net.core.wmem_max and rmem_max.
         if send > self.send_room && setsockopt(&fd, sockopt::SndBufForce, &send).is_err() {
             let _ = setsockopt(&fd, sockopt::SndBuf, &send);
         }
-        if setsockopt(&fd, sockopt::RcvBufForce, &replies).is_err() {
-            let _ = setsockopt(&fd, sockopt::RcvBuf, &replies);
-        }
         self.send_room = self.send_room.max(send);
+        self.reserve_receive(replies);
+    }
+
+    /// Makes room for `bytes` of messages that wait to be received, as far as the process may.
+    pub(crate) fn reserve_receive(&self, bytes: usize) {
+        let bytes = bytes.min(BUFFER_MAX);
+        let fd = self.borrow_fd();
+        if setsockopt(&fd, sockopt::RcvBufForce, &bytes).is_err() {
+            let _ = setsockopt(&fd, sockopt::RcvBuf, &bytes);
+        }
+    }
+
+    /// Hears what is sent to a multicast group from now on. Needs `CAP_NET_ADMIN`.
+    pub(crate) fn join(&self, group: u32) -> io::Result<()> {
+        self.set_netlink_option(libc::NETLINK_ADD_MEMBERSHIP, group)
+    }
+
+    /// Hears nothing of a multicast group any more; what is queued stays.
+    pub(crate) fn leave(&self, group: u32) -> io::Result<()> {
+        self.set_netlink_option(libc::NETLINK_DROP_MEMBERSHIP, group)
     }
 
     /// Sends one datagram. The kernel has processed all of it, and queued all replies, when this
@@ -163,22 +181,21 @@ impl Socket {
         Ok(())
     }
 
-    fn borrow_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn borrow_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is open as long as `self.inner` lives, which the lifetime of the
         // result says.
         unsafe { BorrowedFd::borrow_raw(self.inner.as_raw_fd()) }
     }
 
-    fn set_netlink_option(&self, option: libc::c_int) -> io::Result<()> {
-        const ON: libc::c_int = 1;
+    fn set_netlink_option(&self, option: libc::c_int, value: u32) -> io::Result<()> {
         const LEN: libc::socklen_t = 4;
-        // SAFETY: `ON` is a C int of `LEN` bytes that outlives the call, the descriptor is open.
+        // SAFETY: `value` is a C int of `LEN` bytes that outlives the call, the descriptor is open.
         let result = unsafe {
             libc::setsockopt(
                 self.inner.as_raw_fd(),
                 libc::SOL_NETLINK,
                 option,
-                std::ptr::from_ref(&ON).cast(),
+                std::ptr::from_ref(&value).cast(),
                 LEN,
             )
         };

@@ -191,6 +191,7 @@ impl Batch {
                 Ok(false)
             }
             Op::AddTable(_)
+            | Op::AddCommentedTable { .. }
             | Op::AddChain { .. }
             | Op::DeleteChain(_)
             | Op::AddRule { .. }

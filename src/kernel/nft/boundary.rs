@@ -153,12 +153,13 @@ pub fn read_consistently<K: NftKernel, T>(
     kernel: &mut K,
     mut read: impl FnMut(&mut K) -> Result<T, ReadError>,
 ) -> Result<(u32, T), ReadError> {
-    const ATTEMPTS: u32 = 10;
+    const ATTEMPTS: u32 = 50;
     const FIRST_PAUSE: Duration = Duration::from_millis(2);
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
-            // A loader such as iptables-restore commits once; it only has to be given time.
-            thread::sleep(FIRST_PAUSE * 2u32.saturating_pow(attempt.min(6)));
+            // A loader such as iptables-restore commits once; it only has to be given time. A
+            // program that commits without end leaves gaps, one of which is long enough.
+            thread::sleep(FIRST_PAUSE * 2u32.saturating_pow(attempt.min(4)));
         }
         let before = kernel.generation()?;
         match read(kernel) {

@@ -66,18 +66,19 @@ pub(super) fn element<'a>(element: &Attr<'a>) -> ElementView<'a> {
             }
             elem::TIMEOUT => view.timeout_ms = attr.u64_be(),
             elem::EXPIRATION => view.expires_ms = attr.u64_be(),
-            elem::USERDATA => view.comment = comment(attr.payload),
+            elem::USERDATA => view.comment = comment(attr.payload, elem::UDATA_COMMENT),
             _ => {}
         }
     }
     view
 }
 
-/// The comment in an element's user data, a list of type, length and value.
-fn comment(mut userdata: &[u8]) -> Option<&str> {
+/// The comment in user data, a list of type, length and value. Which type a comment has depends on
+/// the object.
+pub(super) fn comment(mut userdata: &[u8], comment: u8) -> Option<&str> {
     while let [kind, len, rest @ ..] = userdata {
         let (value, rest) = rest.split_at_checked(usize::from(*len))?;
-        if *kind == elem::UDATA_COMMENT {
+        if *kind == comment {
             let text = value.strip_suffix(&[0]).unwrap_or(value);
             return std::str::from_utf8(text).ok();
         }

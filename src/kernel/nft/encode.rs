@@ -71,6 +71,18 @@ fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
             flags::CREATE,
             Object::Table(new_table(table)?),
         ),
+        Op::AddCommentedTable { table, comment } => {
+            let mut object = new_table(table)?;
+            let mut userdata = Vec::new();
+            encode_set::put_comment_data(&mut userdata, wire::table::UDATA_COMMENT, comment)?;
+            object.userdata(&userdata)?;
+            (
+                table.family,
+                msg::NEWTABLE,
+                flags::CREATE,
+                Object::Table(object),
+            )
+        }
         Op::DeleteTable(table) => (
             table.family,
             msg::DELTABLE,

@@ -148,19 +148,24 @@ fn put_element(out: &mut Vec<u8>, action: Action, element: &Element) -> Result<(
     Ok(())
 }
 
-/// User data with a comment: type, length and the text with its NUL.
 fn put_comment(out: &mut Vec<u8>, comment: &str) -> Result<()> {
+    let start = out.len();
+    out.extend([0; HEADER]);
+    put_comment_data(out, elem::UDATA_COMMENT, comment)?;
+    finish_attr(out, start, elem::USERDATA);
+    Ok(())
+}
+
+/// User data with a comment: type (which depends on the object), length and the text with its NUL.
+pub(super) fn put_comment_data(out: &mut Vec<u8>, kind: u8, comment: &str) -> Result<()> {
     bounded("a comment", comment.as_bytes(), COMMENT_MAX)?;
     if comment.contains('\0') {
         return Err(EncodeReason::NulInName(comment.to_owned()));
     }
-    let start = out.len();
-    out.extend([0; HEADER]);
     let len = u8::try_from(comment.len() + 1).unwrap_or(u8::MAX);
-    out.extend([elem::UDATA_COMMENT, len]);
+    out.extend([kind, len]);
     out.extend(comment.as_bytes());
     out.push(0);
-    finish_attr(out, start, elem::USERDATA);
     Ok(())
 }
 

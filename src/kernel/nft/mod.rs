@@ -1,4 +1,5 @@
-//! nf_tables over netlink: transactions, dumps, and the boundary the rest of portolan sees.
+//! nf_tables over netlink: transactions, dumps, notifications, and the boundary the rest of
+//! portolan sees.
 //!
 //! Built on libnftnl for tables, chains and rules, and libmnl for the socket; neither shows outside
 //! of this module. Sets and elements are written directly, because there can be a million of them.
@@ -32,6 +33,7 @@ mod encode_set;
 mod error;
 pub mod fake;
 mod frame;
+mod monitor;
 mod object;
 mod read;
 mod read_set;
@@ -41,6 +43,10 @@ mod wire;
 pub use batch::{Batch, Committed, FinishedBatch};
 pub use boundary::{NftBatch, NftKernel, read_consistently};
 pub use error::{CommitError, EncodeError, EncodeReason, ReadError, Refusal};
+pub use monitor::{
+    Change, Damage, Heard, Interest, MonitorError, NftListener, NftMonitor, ObjectKind, Process,
+    Transaction,
+};
 pub use read::{dump_chains, dump_family_chains, dump_rules, dump_tables, generation};
 pub use read_set::{dump_elements, dump_sets, get_elements};
 pub use view::{BaseView, ChainView, ElementView, RuleView, SetView, TableView};

@@ -118,6 +118,14 @@ impl NftTable {
         })?;
         Ok(table)
     }
+
+    /// Sets the user data, at most 256 bytes.
+    pub(super) fn userdata(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
+        let len = u32::try_from(bytes.len()).map_err(|_| Rejected)?;
+        let (attr, bytes) = (id(sys::NFTNL_TABLE_USERDATA), bytes.as_ptr().cast());
+        // SAFETY: the table is live; libnftnl copies `len` bytes, which `bytes` has.
+        taken(unsafe { sys::nftnl_table_set_data(self.0.as_ptr(), attr, bytes, len) })
+    }
 }
 
 impl Drop for NftTable {

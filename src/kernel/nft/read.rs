@@ -6,6 +6,7 @@
 use nix::errno::Errno;
 
 use super::decode;
+use super::decode_set::comment;
 use super::error::ReadError;
 use super::view::{BaseView, ChainView, RuleView, TableView};
 use super::wire::{self, msg};
@@ -51,6 +52,9 @@ pub fn dump_tables(
         let attrs = message.attrs();
         let name = attrs.clone().find(wire::table::NAME);
         let uses = attrs.clone().find(wire::table::USE);
+        let flags = attrs.clone().find(wire::table::FLAGS);
+        let flags = flags.and_then(|a| a.u32_be()).unwrap_or_default();
+        let userdata = attrs.clone().find(wire::table::USERDATA);
         let handle = attrs.find(wire::table::HANDLE);
         visit(TableView {
             family,
@@ -58,6 +62,8 @@ pub fn dump_tables(
                 .and_then(|a| a.text())
                 .ok_or_else(|| what.malformed("NFTA_TABLE_NAME"))?,
             handle: handle.and_then(|a| a.u64_be()).unwrap_or_default(),
+            dormant: flags & wire::table::DORMANT != 0,
+            comment: userdata.and_then(|a| comment(a.payload, wire::table::UDATA_COMMENT)),
             uses: uses.and_then(|a| a.u32_be()).unwrap_or_default(),
         });
         Ok(())

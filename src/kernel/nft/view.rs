@@ -13,6 +13,10 @@ pub struct TableView<'a> {
     pub name: &'a str,
     /// Its handle.
     pub handle: u64,
+    /// `NFT_TABLE_F_DORMANT`: no packet sees its chains.
+    pub dormant: bool,
+    /// Comment that nft shows.
+    pub comment: Option<&'a str>,
     /// How many chains, sets and other objects it has: a cheap way to see that there are no chains
     /// beyond those one knows.
     pub uses: u32,

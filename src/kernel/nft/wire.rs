@@ -45,13 +45,31 @@ pub(super) mod msg {
     pub(in crate::kernel::nft) const DELSETELEM: u16 = SUBSYS | 14;
     pub(in crate::kernel::nft) const NEWGEN: u16 = SUBSYS | 15;
     pub(in crate::kernel::nft) const GETGEN: u16 = SUBSYS | 16;
+    pub(in crate::kernel::nft) const NEWOBJ: u16 = SUBSYS | 18;
+    pub(in crate::kernel::nft) const DELOBJ: u16 = SUBSYS | 20;
+    pub(in crate::kernel::nft) const NEWFLOWTABLE: u16 = SUBSYS | 22;
+    pub(in crate::kernel::nft) const DELFLOWTABLE: u16 = SUBSYS | 24;
+    // Deletions that do not mind if there is nothing to delete, Linux 6.3.
+    pub(in crate::kernel::nft) const DESTROYTABLE: u16 = SUBSYS | 26;
+    pub(in crate::kernel::nft) const DESTROYCHAIN: u16 = SUBSYS | 27;
+    pub(in crate::kernel::nft) const DESTROYRULE: u16 = SUBSYS | 28;
+    pub(in crate::kernel::nft) const DESTROYSET: u16 = SUBSYS | 29;
+    pub(in crate::kernel::nft) const DESTROYSETELEM: u16 = SUBSYS | 30;
+    pub(in crate::kernel::nft) const DESTROYOBJ: u16 = SUBSYS | 31;
+    pub(in crate::kernel::nft) const DESTROYFLOWTABLE: u16 = SUBSYS | 32;
 }
 
 /// `NFTA_TABLE_*`.
 pub(super) mod table {
     pub(in crate::kernel::nft) const NAME: u16 = 1;
+    pub(in crate::kernel::nft) const FLAGS: u16 = 2;
     pub(in crate::kernel::nft) const USE: u16 = 3;
     pub(in crate::kernel::nft) const HANDLE: u16 = 4;
+    pub(in crate::kernel::nft) const USERDATA: u16 = 6;
+    /// `NFT_TABLE_F_DORMANT`.
+    pub(in crate::kernel::nft) const DORMANT: u32 = 1;
+    /// `NFTNL_UDATA_TABLE_COMMENT` (libnftnl's `udata.h`).
+    pub(in crate::kernel::nft) const UDATA_COMMENT: u8 = 0;
 }
 
 /// `NFTA_CHAIN_*` and `NFTA_HOOK_*`.
@@ -96,6 +114,8 @@ pub(super) mod set {
     /// Number of elements, where the kernel reports it.
     pub(in crate::kernel::nft) const COUNT: u16 = 20;
     pub(in crate::kernel::nft) const DESC_SIZE: u16 = 1;
+    /// `NFT_SET_MAP`.
+    pub(in crate::kernel::nft) const MAP: u32 = 8;
 }
 
 /// `NFTA_SET_ELEM_LIST_*` and `NFTA_SET_ELEM_*`.
@@ -131,6 +151,8 @@ pub(super) mod expr {
     pub(in crate::kernel::nft) const CODE: u16 = 1;
     /// `NFTA_VERDICT_CHAIN`.
     pub(in crate::kernel::nft) const CHAIN: u16 = 2;
+    /// `NFTA_IMMEDIATE_DATA`.
+    pub(in crate::kernel::nft) const IMMEDIATE_DATA: u16 = 2;
     /// `NFTA_MATCH_NAME` and `NFTA_TARGET_NAME`.
     pub(in crate::kernel::nft) const XT_NAME: u16 = 1;
     /// `NFTA_MATCH_REV` and `NFTA_TARGET_REV`.
@@ -141,6 +163,14 @@ pub(super) mod expr {
 
 /// `NFTA_GEN_ID`.
 pub(super) const GEN_ID: u16 = 1;
+/// `NFTA_GEN_PROC_PID`.
+pub(super) const GEN_PROC_PID: u16 = 2;
+/// `NFTA_GEN_PROC_NAME`.
+pub(super) const GEN_PROC_NAME: u16 = 3;
+/// `NFTA_OBJ_NAME`, `NFTA_FLOWTABLE_NAME`; the table is attribute 1 as everywhere.
+pub(super) const OBJ_NAME: u16 = 2;
+/// `NFNLGRP_NFTABLES` (`nfnetlink.h`): the multicast group of all changes.
+pub(super) const GROUP: u32 = 7;
 
 /// Verdict codes, `enum nft_verdicts` and `NF_*`.
 pub(super) mod verdict {

@@ -62,6 +62,12 @@ impl DesiredState {
         self.rules.len()
     }
 
+    /// How many rules a table has, without the jumps from built-in chains.
+    #[must_use]
+    pub fn rules_of(&self, table: XtTable) -> usize {
+        self.chains_of(table).map(|(_, rules)| rules.len()).sum()
+    }
+
     /// How many chains there are.
     #[must_use]
     pub fn chains(&self) -> usize {

@@ -52,6 +52,19 @@ pub fn changes(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Servic
     services.into_values().collect()
 }
 
+/// Sets that come and go, and chains that are written anew, as lines of a diff.
+#[must_use]
+pub fn object_lines(plan: &TablePlan<'_>) -> Vec<String> {
+    let objects = plan.delta().into_iter();
+    let added = objects.clone().flat_map(|delta| &delta.add_sets);
+    let added = added.map(|(set, _)| format!("+set {set}"));
+    let deleted = objects.clone().flat_map(|delta| &delta.delete_sets);
+    let deleted = deleted.map(|set| format!("-set {set}"));
+    let refilled = objects.flat_map(|delta| &delta.refill);
+    let refilled = refilled.map(|(chain, _)| format!("~chain {chain}"));
+    deleted.chain(added).chain(refilled).collect()
+}
+
 /// How the present table deviates, in the order of importance; empty if it is as desired.
 #[must_use]
 pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<String> {
@@ -70,12 +83,13 @@ pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Str
             .map(|what| format!("{table}: {what}"))
             .collect();
     }
-    let [missing, foreign, differ] = plan.object_changes();
-    let missing = missing.iter().map(|set| format!("set {set}: missing"));
-    let foreign = foreign.iter().map(|set| format!("set {set}: not wanted"));
-    let differ = differ
-        .iter()
-        .map(|chain| format!("chain {chain}: other rules"));
+    let objects = plan.delta().into_iter();
+    let missing = objects.clone().flat_map(|delta| &delta.add_sets);
+    let missing = missing.map(|(set, _)| format!("set {set}: missing"));
+    let foreign = objects.clone().flat_map(|delta| &delta.delete_sets);
+    let foreign = foreign.map(|set| format!("set {set}: not wanted"));
+    let differ = objects.flat_map(|delta| &delta.refill);
+    let differ = differ.map(|(chain, _)| format!("chain {chain}: other rules"));
     let mut lines: Vec<_> = missing.chain(foreign).chain(differ).collect();
     for change in changes(plan, present) {
         let service = if change.service.is_empty() {
@@ -101,7 +115,7 @@ pub fn deviations(plan: &TablePlan<'_>, present: Option<&TableState>) -> Vec<Str
 
 /// Objects of the fixed part that are missing, too many or different.
 fn fixed_deviations(desired: &TableState, present: &TableState) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = present.flaws.clone();
     for (name, set) in &desired.sets {
         match present.sets.get(name) {
             None => lines.push(format!("set {name}: missing")),

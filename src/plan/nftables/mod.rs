@@ -1,27 +1,36 @@
 //! Table `portolan` of one family: what it should hold, what it holds, and the steps between.
 //!
-//! [`TableState`] is either side of the comparison; [`TablePlan`] is the difference as steps.
+//! [`TableState`] is either side of the comparison; [`TablePlan`] is the difference as steps, and
+//! [`TableDelta`] the part of it that leaves the table in place.
 //! [`slots`] numbers the endpoints of a front end, [`text`] writes what `nft -f` loads.
 //!
 //! Knows the names of the layout's two parts that follow values in use, and that the order of
 //! slots means nothing. Must not know Services.
 
 mod changes;
+mod delta;
+pub mod json;
 mod order_free;
 mod plan;
 pub mod slots;
 mod state;
 pub mod text;
+mod whole;
 
-pub use changes::{ServiceChange, changes, deviations};
-pub use plan::{Counts, SetChange, TablePlan, plan};
+pub use changes::{ServiceChange, changes, deviations, object_lines};
+pub use delta::{SetChange, TableDelta};
+pub use order_free::deal;
+pub use plan::{Counts, TablePlan, plan};
 pub use state::{ChainState, ElementKey, ElementValue, SetState, TableState};
+pub use whole::whole_table;
 
 use std::sync::Arc;
 
 use super::expr::RuleBody;
 use super::op::{Element, Hook, SetSpec, TableRef};
 
+/// The table's comment. A table with another one is of another layout, and is replaced.
+pub const COMMENT: &str = "Kubernetes services, layout 1";
 /// The map of endpoints, whose slots may be dealt out in any order.
 pub const ENDPOINTS: &str = "endpoints";
 /// The map that packets fill; its elements are never compared.

@@ -27,6 +27,14 @@ pub struct ElementValue {
     pub comment: Option<Arc<str>>,
 }
 
+impl ElementValue {
+    /// The element that this is the rest of.
+    #[must_use]
+    pub fn of(&self, key: &ElementKey) -> Element {
+        joined(key, self)
+    }
+}
+
 /// A set or map with its elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetState {
@@ -34,6 +42,17 @@ pub struct SetState {
     pub spec: SetSpec,
     /// Its elements.
     pub elements: HashMap<ElementKey, ElementValue>,
+}
+
+impl SetState {
+    /// Its elements in the order of their keys.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<Element> {
+        let elements = self.elements.iter();
+        let mut elements: Vec<_> = elements.map(|(key, value)| joined(key, value)).collect();
+        elements.sort();
+        elements
+    }
 }
 
 /// A chain with its rules.
@@ -56,6 +75,9 @@ pub struct TableState {
     pub chains: BTreeMap<Arc<str>, ChainState>,
     /// Names of the chains in the order in which they were added: base chains last.
     pub chain_order: Vec<Arc<str>>,
+    /// What else is wrong with a present table, in words; no desired one has any of it, and no
+    /// change but replacing the table puts it right.
+    pub flaws: Vec<String>,
 }
 
 impl TableState {
@@ -67,6 +89,7 @@ impl TableState {
             sets: BTreeMap::new(),
             chains: BTreeMap::new(),
             chain_order: Vec::new(),
+            flaws: Vec::new(),
         }
     }
 

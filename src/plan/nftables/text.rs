@@ -241,12 +241,17 @@ fn chain_text(out: &mut String, chain: &ChainDef) {
 }
 
 fn hook_text(hook: &Hook) -> String {
-    let names = ["prerouting", "input", "forward", "output", "postrouting"];
-    let name = usize::try_from(hook.hook).ok().and_then(|at| names.get(at));
     format!(
         "type {} hook {} priority {}; policy accept;",
         hook.chain_type,
-        name.unwrap_or(&"unknown"),
+        hook_name(hook),
         hook.priority
     )
+}
+
+/// `prerouting` and so on, by the numbers of `enum nf_inet_hooks`.
+pub(super) fn hook_name(hook: &Hook) -> &'static str {
+    let names = ["prerouting", "input", "forward", "output", "postrouting"];
+    let name = usize::try_from(hook.hook).ok().and_then(|at| names.get(at));
+    name.unwrap_or(&"unknown")
 }

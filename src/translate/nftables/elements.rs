@@ -1,13 +1,15 @@
-//! What one service port contributes: elements of sets and maps.
+//! What one service port holds in the table: elements of sets, and lists of endpoints.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::key::{FrontEnd, Key, zero};
 use super::options::NftablesOptions;
-use super::sets::SetId;
-use crate::model::{EndpointAddress, EndpointChoice, IpFamily, ProxiedPort};
+use super::sets::{Comment, SetId};
+use crate::model::{EndpointAddress, EndpointChoice, IpFamily, NamespacedName, ProxiedPort};
 use crate::plan::nftables::slots::{self, List};
+use crate::plan::nftables::text::address_len;
 use crate::plan::op::Element;
 
 /// What kind of front end.
@@ -66,48 +68,144 @@ pub fn front_ends(port: &ProxiedPort) -> Vec<PortFrontEnd> {
     result
 }
 
-/// The elements of one service port. `owns` tells whether a front end is this port's.
-pub fn elements(
+/// Something a service port holds in the table. Who holds it says what its comment is
+/// ([`SetId::comment_of_element`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held<'a> {
+    /// An element of a set.
+    Element {
+        /// The set, which is no map.
+        set: SetId,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Elements of the map of endpoints: one list of a front end.
+    List {
+        /// The front end, as the beginning of their keys.
+        front_end: &'a [u8],
+        /// The slot of the first.
+        base: u32,
+        /// The endpoints in the order of their slots: data after data.
+        endpoints: &'a [u8],
+    },
+}
+
+impl Held<'_> {
+    /// The elements it stands for, with comments that name who holds it.
+    pub fn elements(
+        &self,
+        family: IpFamily,
+        names: &ElementNames,
+        visit: &mut dyn FnMut(SetId, Element),
+    ) {
+        match *self {
+            Self::Element { set, key } => {
+                visit(set, element(key.into(), None, names.comment(set)));
+            }
+            Self::List {
+                front_end,
+                base,
+                endpoints,
+            } => {
+                let endpoints = endpoints.chunks_exact(endpoint_len(family));
+                for (slot, endpoint) in (base..).zip(endpoints) {
+                    let element = slot_element(front_end, slot, endpoint);
+                    visit(SetId::Endpoints, element);
+                }
+            }
+        }
+    }
+}
+
+/// The comments of a service port's elements.
+#[derive(Clone, Debug)]
+pub struct ElementNames {
+    service: Arc<str>,
+    port: Arc<str>,
+}
+
+impl ElementNames {
+    /// The names of a Service and of a port of it.
+    pub fn new(service: &NamespacedName, port: &impl Display) -> Self {
+        Self {
+            service: service.to_string().into(),
+            port: port.to_string().into(),
+        }
+    }
+
+    pub(super) fn comment(&self, set: SetId) -> Option<Arc<str>> {
+        match set.comment_of_element() {
+            Comment::Nothing => None,
+            Comment::Service => Some(Arc::clone(&self.service)),
+            Comment::Port => Some(Arc::clone(&self.port)),
+        }
+    }
+}
+
+/// Bytes of an endpoint as data of an element.
+pub(super) fn endpoint_len(family: IpFamily) -> usize {
+    address_len(family) + 4
+}
+
+/// The element of a slot.
+pub(super) fn slot_element(front_end: &[u8], slot: u32, endpoint: &[u8]) -> Element {
+    let key = [front_end, &slot.to_ne_bytes()].concat();
+    element(key.into(), Some(endpoint.into()), None)
+}
+
+/// An element that is no end of an interval.
+pub(super) fn element(
+    key: Box<[u8]>,
+    data: Option<Box<[u8]>>,
+    comment: Option<Arc<str>>,
+) -> Element {
+    Element {
+        key,
+        data,
+        interval_end: false,
+        comment,
+    }
+}
+
+/// Visits what one service port holds. `owns` tells whether a front end is this port's.
+pub fn held(
     port: &ProxiedPort,
     choice: &EndpointChoice,
     options: &NftablesOptions,
     owns: &dyn Fn(&FrontEnd) -> bool,
-    visit: &mut dyn FnMut(SetId, Element),
+    visit: &mut dyn FnMut(Held<'_>),
 ) {
-    let service: Arc<str> = port.name.service.to_string().into();
     let key = Key::new().address(port.cluster_ip).bytes();
-    visit(SetId::ClusterIps, element(key, None, Some(&service)));
-    let comment: Arc<str> = port.name.to_string().into();
-    let mut port_elements = PortElements {
+    let set = SetId::ClusterIps;
+    visit(Held::Element { set, key: &key });
+    let mut holding = PortHolding {
         port,
         choice,
         options,
-        comment,
         visit,
     };
     for front_end in front_ends(port) {
         if owns(&front_end.front_end) {
-            port_elements.front_end(front_end);
+            holding.front_end(front_end);
         }
     }
-    port_elements.hairpin();
+    holding.hairpin();
 }
 
-struct PortElements<'a> {
+struct PortHolding<'a> {
     port: &'a ProxiedPort,
     choice: &'a EndpointChoice,
     options: &'a NftablesOptions,
-    comment: Arc<str>,
-    visit: &'a mut dyn FnMut(SetId, Element),
+    visit: &'a mut dyn FnMut(Held<'_>),
 }
 
-impl<'a> PortElements<'a> {
+impl<'a> PortHolding<'a> {
     fn front_end(&mut self, PortFrontEnd { kind, front_end }: PortFrontEnd) {
         if kind == Kind::LoadBalancer {
             self.source_ranges(front_end);
         }
         if !self.choice.has_any {
-            self.named(SetId::NoEndpoints, front_end);
+            self.plain(SetId::NoEndpoints, front_end);
             return;
         }
         let choice: &'a EndpointChoice = self.choice;
@@ -118,12 +216,12 @@ impl<'a> PortElements<'a> {
             _ => (&choice.cluster, &[]),
         };
         if kind.is_outside() {
-            self.named(SetId::ExternalServices, front_end);
+            self.plain(SetId::ExternalServices, front_end);
             if self.port.external_local {
-                self.bare(SetId::LocalPolicy, front_end);
+                self.plain(SetId::LocalPolicy, front_end);
             }
         } else if !cluster.is_empty() {
-            self.named(SetId::ClusterServices, front_end);
+            self.plain(SetId::ClusterServices, front_end);
         }
         let unserved = if kind.is_outside() {
             self.port.external_local && local.is_empty()
@@ -131,41 +229,41 @@ impl<'a> PortElements<'a> {
             cluster.is_empty()
         };
         if unserved {
-            self.named(SetId::NoLocalEndpoints, front_end);
+            self.plain(SetId::NoLocalEndpoints, front_end);
         }
-        self.slots(front_end, List::Cluster, cluster);
-        self.slots(front_end, List::Local, local);
+        self.list(front_end, List::Cluster, cluster);
+        self.list(front_end, List::Local, local);
         if cluster.len() > slots::SMALL || local.len() > slots::SMALL {
-            self.bare(SetId::Large, front_end);
+            self.plain(SetId::Large, front_end);
         }
         if let Some(seconds) = self.port.affinity_seconds {
             self.affinity(front_end, seconds, cluster, local);
         }
     }
 
-    fn named(&mut self, set: SetId, front_end: FrontEnd) {
-        let key = Key::new().front_end(front_end).bytes();
-        (self.visit)(set, element(key, None, Some(&self.comment)));
+    fn plain(&mut self, set: SetId, front_end: FrontEnd) {
+        self.element(set, Key::new().front_end(front_end));
     }
 
-    fn bare(&mut self, set: SetId, front_end: FrontEnd) {
-        let key = Key::new().front_end(front_end).bytes();
-        (self.visit)(set, element(key, None, None));
+    fn element(&mut self, set: SetId, key: Key) {
+        let key = &key.bytes();
+        (self.visit)(Held::Element { set, key });
     }
 
-    fn slots(&mut self, front_end: FrontEnd, list: List, endpoints: &[EndpointAddress]) {
+    fn list(&mut self, front_end: FrontEnd, list: List, endpoints: &[EndpointAddress]) {
         let count = endpoints.len().min(slots::MOST);
         if count == 0 {
             return;
         }
-        for (slot, endpoint) in (slots::base(list, count)..).zip(endpoints.iter().take(count)) {
-            let key = Key::new().front_end(front_end).number(slot).bytes();
-            let data = Key::new().socket(endpoint.socket).bytes();
-            (self.visit)(SetId::Endpoints, element(key, Some(data), None));
-        }
+        let data = endpoints.iter().take(count);
+        let data = data.fold(Key::new(), |data, e| data.socket(e.socket));
+        (self.visit)(Held::List {
+            front_end: &Key::new().front_end(front_end).bytes(),
+            base: slots::base(list, count),
+            endpoints: &data.bytes(),
+        });
         if let Some(size) = slots::size(list, count) {
-            let key = Key::new().front_end(front_end).number(size).bytes();
-            (self.visit)(SetId::Sizes, element(key, None, None));
+            self.element(SetId::Sizes, Key::new().front_end(front_end).number(size));
         }
     }
 
@@ -183,10 +281,10 @@ impl<'a> PortElements<'a> {
         if sockets.is_empty() {
             return;
         }
-        self.named(SetId::AffinityServices, front_end);
+        self.plain(SetId::AffinityServices, front_end);
         for socket in sockets {
-            let key = Key::new().front_end(front_end).socket(socket).bytes();
-            (self.visit)(SetId::AffinityEndpoints(seconds), element(key, None, None));
+            let key = Key::new().front_end(front_end).socket(socket);
+            self.element(SetId::AffinityEndpoints(seconds), key);
         }
     }
 
@@ -195,7 +293,7 @@ impl<'a> PortElements<'a> {
         if ranges.is_empty() {
             return;
         }
-        self.named(SetId::Firewalled, front_end);
+        self.plain(SetId::Firewalled, front_end);
         let mut sources: Vec<_> = ranges.iter().map(ipnet::IpNet::trunc).collect();
         let node = self.options.node.address(self.options.family);
         if node.is_some_and(|ip| ranges.iter().any(|range| range.contains(&ip))) {
@@ -206,33 +304,19 @@ impl<'a> PortElements<'a> {
         sources.dedup();
         for source in sources {
             let key = Key::new().address(source.addr()).front_end(front_end);
-            let set = SetId::Sources(source.prefix_len());
-            (self.visit)(set, element(key.bytes(), None, None));
+            self.element(SetId::Sources(source.prefix_len()), key);
         }
     }
 
     fn hairpin(&mut self) {
-        for endpoint in self.choice.reachable.iter().filter(|e| e.local) {
+        let choice: &'a EndpointChoice = self.choice;
+        for endpoint in choice.reachable.iter().filter(|e| e.local) {
             let key = Key::new()
                 .address(endpoint.ip())
                 .address(endpoint.ip())
                 .protocol(self.port.name.protocol)
                 .port(endpoint.socket.port());
-            (self.visit)(SetId::Hairpin, element(key.bytes(), None, None));
+            self.element(SetId::Hairpin, key);
         }
-    }
-}
-
-/// An element that is no end of an interval.
-pub(super) fn element(
-    key: Box<[u8]>,
-    data: Option<Box<[u8]>>,
-    comment: Option<&Arc<str>>,
-) -> Element {
-    Element {
-        key,
-        data,
-        interval_end: false,
-        comment: comment.cloned(),
     }
 }

@@ -22,12 +22,16 @@ pub(super) fn chains(options: &NftablesOptions, lengths: &[u8], timeouts: &[u32]
     let family = options.family;
     let mut chains = pick::chains(family);
     chains.extend(service_chains(options));
-    let remember = remember::rules(family, timeouts, &options.node_port_addresses);
-    chains.push(chain(REMEMBER_CLIENTS, remember));
+    chains.push(chain(REMEMBER_CLIENTS, remember_clients(options, timeouts)));
     chains.push(chain(SOURCE_RANGES, source_ranges(family, lengths)));
     chains.extend(check_chains(options));
     chains.extend(base_chains(options));
     chains
+}
+
+/// The rules of [`REMEMBER_CLIENTS`] for the timeouts in use.
+pub(super) fn remember_clients(options: &NftablesOptions, timeouts: &[u32]) -> Vec<RuleDef> {
+    remember::rules(options.family, timeouts, &options.node_port_addresses)
 }
 
 fn chain(name: &str, rules: Vec<RuleDef>) -> ChainDef {
@@ -165,7 +169,8 @@ fn source_in(mut rule: Rule, cidr: &IpNet, inside: bool) -> Rule {
     rule.text(text).compare(inside, bytes)
 }
 
-fn source_ranges(family: IpFamily, lengths: &[u8]) -> Vec<RuleDef> {
+/// The rules of [`SOURCE_RANGES`] for the lengths in use, longest first.
+pub(super) fn source_ranges(family: IpFamily, lengths: &[u8]) -> Vec<RuleDef> {
     let by_length = lengths.iter().map(|length| {
         let key = [&[Field::SaddrNet(*length)], &FE[..]].concat();
         let set = SetId::Sources(*length).name();

@@ -8,9 +8,11 @@
 //! Must not read or write the kernel. No rule, chain or set may exist because a Service exists.
 
 mod claims;
+mod configured;
 pub mod elements;
 mod fixed;
 mod key;
+mod live;
 mod options;
 mod pick;
 mod remember;
@@ -19,7 +21,8 @@ mod ruleset;
 mod sets;
 
 pub use claims::Conflict;
-pub use key::FrontEnd;
+pub use key::{FrontEnd, affinity_endpoint, affinity_entry, front_end};
+pub use live::{Adopted, Adoption, Ask, LiveTable, Replacement, Update};
 pub use options::NftablesOptions;
 pub use ruleset::{NftablesRuleset, TABLE};
 pub use sets::SetId;

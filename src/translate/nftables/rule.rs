@@ -13,7 +13,7 @@ use crate::plan::nftables::text::address_len;
 
 const META_MARK: u32 = 3;
 const META_L4PROTO: u32 = 16;
-const CT_PROTO_DST: u32 = 14;
+const CT_PROTO_DST: u32 = 12;
 
 /// A field of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,31 +1,27 @@
 //! The whole table: the fixed part, then the elements of every service port.
 
 use std::collections::{BTreeSet, HashSet};
-use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::claims::{self, Conflict};
-use super::elements::{element, elements};
-use super::fixed;
-use super::key::Key;
+use super::claims::{Claims, Conflict};
+use super::elements::{ElementNames, Held, held};
 use super::options::NftablesOptions;
 use super::sets::SetId;
+use super::{configured, fixed};
 use crate::model::{
-    IpFamily, NodePortAddresses, ProxiedPort, ServicePortName, Snapshot, choose_endpoints,
+    IpFamily, NamespacedName, ProxiedPort, ServicePortName, Snapshot, choose_endpoints,
     endpoints_of, proxied_ports,
 };
-use crate::plan::nftables::{ChainDef, NftRuleset, SetDef};
+use crate::plan::nftables::{COMMENT, ChainDef, NftRuleset, SetDef};
 use crate::plan::op::{Element, TableRef};
 
 /// Name of the table.
 pub const TABLE: &str = "portolan";
-
 /// The nftables table of one family on one node.
 #[derive(Clone, Debug)]
 pub struct NftablesRuleset<'a> {
     snapshot: &'a Snapshot,
     options: &'a NftablesOptions,
+    claims: Claims,
     conflicts: Vec<Conflict>,
     /// Lengths of source ranges in use, longest first.
     lengths: Vec<u8>,
@@ -41,21 +37,20 @@ impl<'a> NftablesRuleset<'a> {
         let mut ruleset = Self {
             snapshot,
             options,
-            conflicts: claims::conflicts(snapshot, options.family),
+            claims: Claims::of(snapshot.services.values(), options.family),
+            conflicts: Vec::new(),
             lengths: Vec::new(),
             timeouts: Vec::new(),
         };
+        ruleset.conflicts = ruleset.find_conflicts();
         let (mut lengths, mut timeouts) = (BTreeSet::new(), BTreeSet::new());
         for service in snapshot.services.values() {
-            for port in proxied_ports(service, options.family) {
-                ruleset.visit_port(&port, &mut |set, _| match set {
-                    SetId::Sources(length) => {
-                        lengths.insert(length);
+            for (index, port) in numbered_ports(snapshot, &service.name, options.family) {
+                ruleset.visit_port(index, &port, &mut |held| match held {
+                    Held::Element { set, .. } => {
+                        note_value(set, &mut lengths, &mut timeouts);
                     }
-                    SetId::AffinityEndpoints(seconds) => {
-                        timeouts.insert(seconds);
-                    }
-                    _ => {}
+                    Held::List { .. } => {}
                 });
             }
         }
@@ -77,53 +72,98 @@ impl<'a> NftablesRuleset<'a> {
         name: &ServicePortName,
         visit: &mut dyn FnMut(SetId, Element),
     ) {
-        let Some(service) = self.snapshot.services.get(&name.service) else {
-            return;
+        let ports = numbered_ports(self.snapshot, &name.service, self.options.family);
+        if let Some((index, port)) = ports.iter().find(|(_, port)| port.name == *name) {
+            self.port_elements(*index, port, visit);
+        }
+    }
+
+    fn find_conflicts(&self) -> Vec<Conflict> {
+        let name = |service: &NamespacedName, index: u16| {
+            let ports = &self.snapshot.services.get(service)?.ports;
+            let port = ports.get(usize::from(index))?;
+            Some(ServicePortName {
+                service: service.clone(),
+                port: port.name.clone(),
+                protocol: port.protocol,
+            })
         };
-        let ports = proxied_ports(service, self.options.family);
-        if let Some(port) = ports.iter().find(|port| port.name == *name) {
-            self.visit_port(port, visit);
-        }
+        let contested = self.claims.contested();
+        let conflicts = contested.filter_map(|(front_end, owner, loser)| {
+            Some(Conflict {
+                front_end,
+                owner: name(&owner.service, owner.port)?,
+                loser: name(&loser.service, loser.port)?,
+            })
+        });
+        conflicts.collect()
     }
 
-    fn visit_port(&self, port: &ProxiedPort, visit: &mut dyn FnMut(SetId, Element)) {
-        let node = &self.options.node;
-        let slices = self.snapshot.slices_of(&port.name.service);
-        let endpoints = endpoints_of(port, slices, &node.name);
-        let choice = choose_endpoints(port, &endpoints, node);
-        let lost = self.conflicts.iter().filter(|c| c.loser == port.name);
-        let lost: HashSet<_> = lost.map(|conflict| conflict.front_end).collect();
-        elements(port, &choice, self.options, &|f| !lost.contains(f), visit);
+    fn visit_port(&self, index: u16, port: &ProxiedPort, visit: &mut dyn FnMut(Held<'_>)) {
+        held_by(
+            self.snapshot,
+            self.options,
+            &self.claims,
+            index,
+            port,
+            visit,
+        );
     }
 
-    fn configured_elements(&self, visit: &mut dyn FnMut(&str, Element)) {
-        if let NodePortAddresses::Only(addresses) = &self.options.node_port_addresses {
-            for address in addresses {
-                let key = Key::new().address(*address).bytes();
-                visit("node-port-addresses", element(key, None, None));
-            }
-        }
-        let cidrs = self.options.service_cidrs.iter();
-        let cidrs = cidrs.filter(|cidr| IpFamily::of(cidr.addr()) == self.options.family);
-        let cidrs = IpNet::aggregate(&cidrs.copied().collect());
-        let zero = super::key::zero(self.options.family);
-        if !cidrs.is_empty() && cidrs.iter().all(|cidr| cidr.network() != zero) {
-            // As nft does: what lies before the first interval ends an interval.
-            let mut end = element(Key::new().address(zero).bytes(), None, None);
-            end.interval_end = true;
-            visit("service-cidrs", end);
-        }
-        for cidr in cidrs {
-            let start = Key::new().address(cidr.network()).bytes();
-            visit("service-cidrs", element(start, None, None));
-            if let Some(after) = next_address(cidr.broadcast()) {
-                let key = Key::new().address(after).bytes();
-                let mut end = element(key, None, None);
-                end.interval_end = true;
-                visit("service-cidrs", end);
-            }
-        }
+    fn port_elements(&self, index: u16, port: &ProxiedPort, visit: &mut dyn FnMut(SetId, Element)) {
+        let names = ElementNames::new(&port.name.service, &port.name);
+        self.visit_port(index, port, &mut |held| {
+            held.elements(self.options.family, &names, visit);
+        });
     }
+}
+
+/// The ports of a Service that get elements, with their number in `spec.ports`.
+pub(super) fn numbered_ports(
+    snapshot: &Snapshot,
+    service: &NamespacedName,
+    family: IpFamily,
+) -> Vec<(u16, ProxiedPort)> {
+    let service = snapshot.services.get(service);
+    let ports = service.map(|service| proxied_ports(service, family));
+    (0..u16::MAX).zip(ports.into_iter().flatten()).collect()
+}
+
+/// Visits what a service port holds.
+pub(super) fn held_by(
+    snapshot: &Snapshot,
+    options: &NftablesOptions,
+    claims: &Claims,
+    index: u16,
+    port: &ProxiedPort,
+    visit: &mut dyn FnMut(Held<'_>),
+) {
+    let service = &port.name.service;
+    let endpoints = endpoints_of(port, snapshot.slices_of(service), &options.node.name);
+    let choice = choose_endpoints(port, &endpoints, &options.node);
+    let owns = |front_end: &_| claims.owns(service, index, front_end);
+    held(port, &choice, options, &owns, visit);
+}
+
+/// Notes the value that a variable set is there for.
+fn note_value(set: SetId, lengths: &mut BTreeSet<u8>, timeouts: &mut BTreeSet<u32>) {
+    match set {
+        SetId::Sources(length) => {
+            lengths.insert(length);
+        }
+        SetId::AffinityEndpoints(seconds) => {
+            timeouts.insert(seconds);
+        }
+        _ => {}
+    }
+}
+
+/// The sets of a table with these values in use.
+pub(super) fn sets(family: IpFamily, lengths: &[u8], timeouts: &[u32]) -> Vec<SetDef> {
+    let lengths = lengths.iter().map(|length| SetId::Sources(*length));
+    let timeouts = timeouts.iter().map(|t| SetId::AffinityEndpoints(*t));
+    let all = SetId::FIXED.into_iter().chain(lengths).chain(timeouts);
+    all.map(|set| set.definition(family)).collect()
 }
 
 impl NftRuleset for NftablesRuleset<'_> {
@@ -135,14 +175,11 @@ impl NftRuleset for NftablesRuleset<'_> {
     }
 
     fn comment(&self) -> &str {
-        "Kubernetes services, layout 1"
+        COMMENT
     }
 
     fn sets(&self) -> Vec<SetDef> {
-        let variable = self.lengths.iter().map(|length| SetId::Sources(*length));
-        let timeouts = self.timeouts.iter().map(|t| SetId::AffinityEndpoints(*t));
-        let all = SetId::FIXED.into_iter().chain(variable).chain(timeouts);
-        all.map(|set| set.definition(self.options.family)).collect()
+        sets(self.options.family, &self.lengths, &self.timeouts)
     }
 
     fn chains(&self) -> Vec<ChainDef> {
@@ -150,26 +187,18 @@ impl NftRuleset for NftablesRuleset<'_> {
     }
 
     fn for_each_element(&self, visit: &mut dyn FnMut(&str, Element)) {
-        self.configured_elements(visit);
-        // Only these two can be several ports'.
+        configured::elements(self.options, &mut |set, element| {
+            visit(&set.name(), element);
+        });
         let mut shared: HashSet<(SetId, Box<[u8]>)> = HashSet::new();
-        for service in self.snapshot.services.values() {
-            for port in proxied_ports(service, self.options.family) {
-                self.visit_port(&port, &mut |set, element| {
-                    let may_repeat = matches!(set, SetId::ClusterIps | SetId::Hairpin);
-                    if !may_repeat || shared.insert((set, element.key.clone())) {
+        for service in self.snapshot.services.keys() {
+            for (index, port) in numbered_ports(self.snapshot, service, self.options.family) {
+                self.port_elements(index, &port, &mut |set, element| {
+                    if !set.is_shared() || shared.insert((set, element.key.clone())) {
                         visit(&set.name(), element);
                     }
                 });
             }
         }
-    }
-}
-
-/// The address after, `None` after the last.
-fn next_address(address: IpAddr) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(v4) => v4.to_bits().checked_add(1).map(|n| IpAddr::V4(n.into())),
-        IpAddr::V6(v6) => v6.to_bits().checked_add(1).map(|n| IpAddr::V6(n.into())),
     }
 }

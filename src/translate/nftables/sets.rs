@@ -49,6 +49,17 @@ pub enum SetId {
     AffinityEndpoints(u32),
 }
 
+/// What the comment of an element names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comment {
+    /// There is none.
+    Nothing,
+    /// The Service that holds it.
+    Service,
+    /// The service port that holds it.
+    Port,
+}
+
 /// What an element of a set is.
 enum Shape {
     Address,
@@ -149,6 +160,54 @@ impl SetId {
                 .into();
             }
         })
+    }
+
+    /// What the comments of its elements name.
+    #[must_use]
+    pub fn comment_of_element(self) -> Comment {
+        match self {
+            Self::ClusterIps => Comment::Service,
+            Self::ClusterServices
+            | Self::ExternalServices
+            | Self::AffinityServices
+            | Self::NoEndpoints
+            | Self::NoLocalEndpoints
+            | Self::Firewalled => Comment::Port,
+            _ => Comment::Nothing,
+        }
+    }
+
+    /// Several service ports may hold the same element.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::ClusterIps | Self::Hairpin)
+    }
+
+    /// Services decide what its elements are; not configuration, nor packets.
+    #[must_use]
+    pub fn follows_services(self) -> bool {
+        !matches!(
+            self,
+            Self::ServiceCidrs | Self::NodePortAddresses | Self::Affinity
+        )
+    }
+
+    /// It comes and goes with its elements.
+    #[must_use]
+    pub fn is_variable(self) -> bool {
+        matches!(self, Self::Sources(_) | Self::AffinityEndpoints(_))
+    }
+
+    /// Bytes of a key.
+    pub(super) fn key_len(self, family: IpFamily) -> usize {
+        let address = address_len(family);
+        match self.shape() {
+            Shape::Address => address,
+            Shape::FrontEnd => address + 8,
+            Shape::FrontEndNumber => address + 12,
+            Shape::AddressFrontEnd => 2 * address + 8,
+            Shape::FrontEndEndpoint => 2 * address + 12,
+        }
     }
 
     fn shape(self) -> Shape {
@@ -292,4 +351,21 @@ fn of_family(ipv4: &[u8], family: IpFamily) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_as_long_as_its_set_says() {
+        let variable = [SetId::Sources(24), SetId::AffinityEndpoints(10_800)];
+        for set in SetId::FIXED.into_iter().chain(variable) {
+            for family in IpFamily::ALL {
+                let spec = set.definition(family).spec;
+                let len = usize::try_from(spec.key_len).unwrap();
+                assert_eq!(set.key_len(family), len, "{set:?} {family}");
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::services;
 use crate::support::program::portolan_in;
-use crate::support::{Family, Service, Testbed};
+use crate::support::{Family, Mode, Service, Testbed};
 
 /// What an administrator and a container runtime have in the same tables.
 const FOREIGN: &str = "\
@@ -16,14 +16,6 @@ COMMIT
 :MY-CHAIN - [0:0]
 -A PREROUTING -p tcp -m tcp --dport 8443 -j MY-CHAIN
 -A MY-CHAIN -p tcp -j REDIRECT --to-ports 443
-COMMIT
-";
-
-/// What a kubelet has there.
-const KUBELET: &str = "\
-*mangle
-:KUBE-KUBELET-CANARY - [0:0]
-:KUBE-IPTABLES-HINT - [0:0]
 COMMIT
 ";
 
@@ -45,6 +37,11 @@ fn foreign_rules_stay_and_ours_go() {
     // Tables that we added stay, empty: others may use them by now.
     let after = bed.node.namespace.saved_both();
     assert_eq!(without_empty_parts(&after), without_empty_parts(&before));
+    for family in ["ip", "ip6"] {
+        let list = ["list", "table", family, "portolan"];
+        let listed = bed.node.namespace.output("nft", &list);
+        assert!(!listed.status.success(), "{listed:?}");
+    }
 }
 
 /// Without built-in chains, whose presence says nothing.
@@ -58,29 +55,16 @@ fn without_empty_parts(saved: &str) -> String {
 }
 
 #[test]
-fn what_a_kubelet_needs_stays() {
-    let bed = Testbed::with_pods(2);
-    bed.node.namespace.restore(Family::V4, KUBELET);
-    bed.apply(&services(&bed));
-    portolan_in(&bed.node.namespace, &["cleanup"]).exits(0);
-    let after = bed.node.namespace.saved(Family::V4);
-    for line in [
-        ":KUBE-KUBELET-CANARY -",
-        ":KUBE-IPTABLES-HINT -",
-        "-A INPUT -j KUBE-FIREWALL",
-    ] {
-        assert!(after.contains(line), "no {line} in {after}");
-    }
-    assert!(!after.contains("KUBE-SERVICES"), "{after}");
-}
-
-#[test]
 fn dry_run_lists_and_removes_nothing() {
     let bed = bed_with_foreign_rules();
     bed.apply(&services(&bed));
     let before = bed.node.namespace.generation();
     let listed = portolan_in(&bed.node.namespace, &["cleanup", "--dry-run"]).exits(0);
-    for line in ["-:KUBE-SERVICES", "-A PREROUTING", "10.233.65.1:8080"] {
+    let ours: &[&str] = Mode::expects(
+        &["-:KUBE-SERVICES", "-A PREROUTING", "10.233.65.1:8080"],
+        &["-table ip portolan", "-table ip6 portolan"],
+    );
+    for line in ours {
         assert!(listed.stdout.contains(line), "{}", listed.stdout);
     }
     for line in ["DOCKER-USER", "MY-CHAIN"] {

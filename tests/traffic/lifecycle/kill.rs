@@ -40,7 +40,7 @@ impl State {
         bed.verb_on("apply", &manifest, &[]).exits(0);
         Self {
             manifest,
-            saved: bed.node.namespace.saved_both(),
+            saved: bed.node.namespace.rules(),
         }
     }
 }
@@ -82,7 +82,7 @@ fn killed_at_any_moment_it_leaves_the_old_state_or_the_new() {
         let in_time = child.wait().unwrap().signal().is_some();
         killed += u32::from(in_time);
         whole_run = whole_run.mul_f64(if in_time { 1.05 } else { 0.8 });
-        let found = bed.node.namespace.saved_both();
+        let found = bed.node.namespace.rules();
         if found == to.saved {
             (at, to) = (to, at);
             moved += 1;
@@ -102,7 +102,7 @@ fn killed_at_any_moment_it_leaves_the_old_state_or_the_new() {
 
     // Nothing that a killed run left behind is in the way of the next one.
     bed.verb_on("apply", &to.manifest, &[]).exits(0);
-    assert!(bed.node.namespace.saved_both() == to.saved);
+    assert!(bed.node.namespace.rules() == to.saved);
     bed.verb_on("verify", &to.manifest, &[]).exits(0);
     assert!(whole_run < Duration::from_secs(30), "{whole_run:?}");
 }

@@ -6,14 +6,13 @@ mod cleanup;
 mod connections;
 mod kill;
 mod neighbours;
-mod verify;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{Service, Testbed};
 
 /// Two services over two pods, with every kind of frontend.
-fn services(bed: &Testbed) -> Vec<Service> {
+pub(crate) fn services(bed: &Testbed) -> Vec<Service> {
     vec![
         Service::new("web", "10.233.10.10")
             .load_balancer("203.0.113.10")
@@ -25,17 +24,17 @@ fn services(bed: &Testbed) -> Vec<Service> {
 
 /// Tells what works in the background to end, also when the test fails.
 #[derive(Default)]
-struct Stop(AtomicBool);
+pub(crate) struct Stop(AtomicBool);
 
 /// Says so at the end of a scope.
-struct StopAtEnd<'a>(&'a Stop);
+pub(crate) struct StopAtEnd<'a>(&'a Stop);
 
 impl Stop {
-    fn at_end(&self) -> StopAtEnd<'_> {
+    pub(crate) fn at_end(&self) -> StopAtEnd<'_> {
         StopAtEnd(self)
     }
 
-    fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

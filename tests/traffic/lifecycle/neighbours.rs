@@ -6,49 +6,6 @@ use super::{Stop, services};
 use crate::support::{Family, Service, Testbed};
 
 #[test]
-fn iptables_lists_our_tables() {
-    let bed = Testbed::with_pods(2);
-    bed.apply(&services(&bed));
-    for (family, words) in [
-        (Family::V4, "to:10.233.65.1:8080"),
-        (Family::V6, "KUBE-POSTROUTING"),
-    ] {
-        let list = ["-L", "-n", "-v", "--line-numbers"];
-        let program = family.program("");
-        let filter = bed.node.namespace.run(&program, &list);
-        assert!(
-            filter.contains("Chain KUBE-FORWARD (1 references)"),
-            "{filter}"
-        );
-        let nat = bed
-            .node
-            .namespace
-            .run(&program, &[&["-t", "nat"][..], &list].concat());
-        assert!(nat.contains(words), "{nat}");
-    }
-}
-
-#[test]
-fn counters_count() {
-    let bed = Testbed::with_pods(2);
-    bed.apply(&services(&bed));
-    bed.pod(1)
-        .dial("10.233.10.10:80")
-        .times(7)
-        .assert_all_answered();
-    let saved = bed
-        .node
-        .namespace
-        .run("iptables-save", &["-c", "-t", "nat"]);
-    let dispatch = "-A KUBE-SERVICES -d 10.233.10.10/32";
-    let rule = saved
-        .lines()
-        .find(|line| line.contains(dispatch))
-        .expect("the rule");
-    assert!(rule.starts_with("[7:"), "{rule}");
-}
-
-#[test]
 fn rules_of_others_are_added_and_deleted_and_stay_otherwise() {
     let bed = Testbed::with_pods(2);
     let node = &bed.node.namespace;
@@ -83,23 +40,6 @@ fn rules_of_others_are_added_and_deleted_and_stay_otherwise() {
         &["-D", "FORWARD", "-s", "198.51.100.7", "-j", "DROP"],
     );
     bed.verb("verify", &services(&bed)[..1], &[]).exits(0);
-}
-
-#[test]
-fn a_full_restore_of_a_save_changes_nothing() {
-    let bed = Testbed::with_pods(2);
-    bed.apply(&services(&bed));
-    for family in Family::BOTH {
-        let saved = bed.node.namespace.run(&family.program("-save"), &[]);
-        bed.node
-            .namespace
-            .run_with_input(&family.program("-restore"), &[], &saved);
-    }
-    bed.verb("verify", &services(&bed), &[]).exits(0);
-    bed.pod(1)
-        .dial("10.233.10.10:80")
-        .times(20)
-        .assert_only(&["pod-1", "pod-2"]);
 }
 
 #[test]
@@ -162,7 +102,7 @@ fn two_portolans_at_the_same_time_leave_one_whole_state() {
     });
     let whole = manifests.each_ref().map(|manifest| {
         bed.verb_on("apply", manifest, &[]).exits(0);
-        bed.node.namespace.saved_both()
+        bed.node.namespace.rules()
     });
     for _ in 0..10 {
         thread::scope(|scope| {
@@ -170,7 +110,7 @@ fn two_portolans_at_the_same_time_leave_one_whole_state() {
                 scope.spawn(|| bed.verb_on("apply", manifest, &[]).exits(0));
             }
         });
-        let found = bed.node.namespace.saved_both();
+        let found = bed.node.namespace.rules();
         assert!(whole.contains(&found), "a mixture:\n{found}");
     }
 }

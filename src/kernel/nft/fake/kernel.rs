@@ -63,6 +63,8 @@ impl NftKernel for FakeKernel {
                     family,
                     name: &key.name,
                     handle: table.handle,
+                    dormant: false,
+                    comment: table.comment.as_deref(),
                     uses: u32::try_from(table.chains().len() + table.sets().len())
                         .unwrap_or(u32::MAX),
                 });

@@ -27,6 +27,8 @@ pub(super) struct Ruleset {
 pub(super) struct Table {
     /// Its handle.
     pub(super) handle: u64,
+    /// Its comment.
+    pub(super) comment: Option<Arc<str>>,
     /// Its chains by name.
     pub(super) chains: BTreeMap<Arc<str>, Chain>,
     /// Its sets by name.
@@ -91,7 +93,8 @@ impl Ruleset {
     /// Does one step.
     pub(super) fn apply(&mut self, op: &Op, check: Check) -> Result<Effect> {
         match op {
-            Op::AddTable(table) => Ok(self.add_table(table)),
+            Op::AddTable(table) => Ok(self.add_table(table, None)),
+            Op::AddCommentedTable { table, comment } => Ok(self.add_table(table, Some(comment))),
             Op::DeleteTable(table) => {
                 let table = self.tables.remove(table).ok_or(Errno::ENOENT)?;
                 self.deleted.insert(table.handle, table.last_handle);
@@ -185,7 +188,7 @@ impl Ruleset {
         }
     }
 
-    fn add_table(&mut self, table: &TableRef) -> Effect {
+    fn add_table(&mut self, table: &TableRef, comment: Option<&Arc<str>>) -> Effect {
         if self.tables.contains_key(table) {
             return Effect::Nothing;
         }
@@ -195,6 +198,7 @@ impl Ruleset {
             table.clone(),
             Table {
                 handle,
+                comment: comment.cloned(),
                 ..Table::default()
             },
         );

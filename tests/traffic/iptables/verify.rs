@@ -1,6 +1,6 @@
 //! `portolan verify` names what somebody else changed; `portolan apply` puts it right.
 
-use super::services;
+use crate::lifecycle::services;
 use crate::support::{Service, Testbed};
 
 /// An applied testbed, and the rule of `KUBE-SEP-…` that sends to pod-1, as `iptables -S` shows it.

@@ -1,0 +1,380 @@
+//! kube-proxy's metrics: names, help texts, types, labels and buckets of Kubernetes 1.36
+//! (`pkg/proxy/metrics`), so that dashboards and alerts go on working.
+//!
+//! Left out is what has no meaning here: partial restores, packet counters of nfacct objects, and
+//! connection tracking, which has no reconciler yet.
+
+use std::time::Duration;
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
+    Registry,
+};
+
+use super::{Pending, gauge_value, registered, unix_seconds};
+use crate::agent::run::programmer::Programmed;
+use crate::config::Mode;
+use crate::model::IpFamily;
+
+const PREFIX: &str = "kubeproxy_";
+const FAMILY: &str = "ip_family";
+
+/// Service ports of one family that send nowhere because no endpoint is on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoLocalEndpoints {
+    /// Under `internalTrafficPolicy: Local`.
+    pub internal: usize,
+    /// Under `externalTrafficPolicy: Local`.
+    pub external: usize,
+}
+
+/// A path of the health server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// `/healthz`
+    Healthz,
+    /// `/livez`
+    Livez,
+}
+
+/// Handles of the metrics.
+pub(super) struct KubeProxy {
+    sync: HistogramVec,
+    sync_full: HistogramVec,
+    sync_partial: HistogramVec,
+    network_programming: HistogramVec,
+    last: GaugeVec,
+    last_queued: GaugeVec,
+    endpoints_pending: Gauge,
+    endpoints_changed: IntCounter,
+    services_pending: Gauge,
+    services_changed: IntCounter,
+    no_local: GaugeVec,
+    healthz: IntCounterVec,
+    livez: IntCounterVec,
+    sync_failures: IntCounterVec,
+    of_mode: OfMode,
+}
+
+/// Metrics that only one mode has.
+enum OfMode {
+    Iptables {
+        rules: GaugeVec,
+        rules_last: GaugeVec,
+    },
+    Nftables {
+        cleanup_failures: IntCounterVec,
+    },
+}
+
+impl KubeProxy {
+    pub(super) fn register(
+        registry: &Registry,
+        mode: Mode,
+        families: &[IpFamily],
+    ) -> Result<Self, prometheus::Error> {
+        let by = Registrar(registry);
+        let metrics = Self {
+            sync: by.latency(
+                "sync_proxy_rules_duration_seconds",
+                "SyncProxyRules latency in seconds",
+            )?,
+            sync_full: by.latency(
+                "sync_full_proxy_rules_duration_seconds",
+                "SyncProxyRules latency in seconds for full resyncs",
+            )?,
+            sync_partial: by.latency(
+                "sync_partial_proxy_rules_duration_seconds",
+                "SyncProxyRules latency in seconds for partial resyncs",
+            )?,
+            network_programming: by.histogram(
+                "network_programming_duration_seconds",
+                "In Cluster Network Programming Latency in seconds",
+                network_programming_buckets(),
+            )?,
+            last: by.gauges(
+                "sync_proxy_rules_last_timestamp_seconds",
+                "The last time proxy rules were successfully synced",
+                &[FAMILY],
+            )?,
+            last_queued: by.gauges(
+                "sync_proxy_rules_last_queued_timestamp_seconds",
+                "The last time a sync of proxy rules was queued",
+                &[FAMILY],
+            )?,
+            endpoints_pending: by.gauge(
+                "sync_proxy_rules_endpoint_changes_pending",
+                "Pending proxy rules Endpoint changes",
+            )?,
+            endpoints_changed: by.counter(
+                "sync_proxy_rules_endpoint_changes_total",
+                "Cumulative proxy rules Endpoint changes",
+            )?,
+            services_pending: by.gauge(
+                "sync_proxy_rules_service_changes_pending",
+                "Pending proxy rules Service changes",
+            )?,
+            services_changed: by.counter(
+                "sync_proxy_rules_service_changes_total",
+                "Cumulative proxy rules Service changes",
+            )?,
+            no_local: by.gauges(
+                "sync_proxy_rules_no_local_endpoints_total",
+                "Number of services with a Local traffic policy and no endpoints",
+                &["traffic_policy", FAMILY],
+            )?,
+            healthz: by.counters(
+                "proxy_healthz_total",
+                "Cumulative proxy healthz HTTP status",
+                &["code"],
+            )?,
+            livez: by.counters(
+                "proxy_livez_total",
+                "Cumulative proxy livez HTTP status",
+                &["code"],
+            )?,
+            sync_failures: by.sync_failures(mode)?,
+            of_mode: by.of_mode(mode)?,
+        };
+        metrics.initialise(families);
+        Ok(metrics)
+    }
+
+    /// Shows what may be counted at 0 before anything happened, so that rates start right.
+    fn initialise(&self, families: &[IpFamily]) {
+        for family in families {
+            let family = family.to_string();
+            for histogram in [
+                &self.sync,
+                &self.sync_full,
+                &self.sync_partial,
+                &self.network_programming,
+            ] {
+                histogram.with_label_values(&[&family]);
+            }
+            self.last.with_label_values(&[&family]);
+            self.last_queued.with_label_values(&[&family]);
+            self.sync_failures.with_label_values(&[&family]);
+            for policy in ["internal", "external"] {
+                self.no_local.with_label_values(&[policy, &family]);
+            }
+            match &self.of_mode {
+                OfMode::Iptables { rules, rules_last } => {
+                    for table in ["filter", "nat"] {
+                        rules.with_label_values(&[table, &family]);
+                        rules_last.with_label_values(&[table, &family]);
+                    }
+                }
+                OfMode::Nftables { cleanup_failures } => {
+                    cleanup_failures.with_label_values(&[&family]);
+                }
+            }
+        }
+        for probe in [&self.healthz, &self.livez] {
+            for code in ["200", "503"] {
+                probe.with_label_values(&[code]);
+            }
+        }
+    }
+
+    pub(super) fn queued(&self, families: &[IpFamily], pending: Pending) {
+        self.set_pending(pending);
+        for family in families {
+            self.last_queued
+                .with_label_values(&[&family.to_string()])
+                .set(unix_seconds());
+        }
+    }
+
+    fn set_pending(&self, pending: Pending) {
+        self.services_pending.set(gauge_value(pending.services));
+        self.endpoints_pending.set(gauge_value(pending.endpoints));
+    }
+
+    pub(super) fn changed(&self, services: usize, endpoints: usize) {
+        self.services_changed.inc_by(services as u64);
+        self.endpoints_changed.inc_by(endpoints as u64);
+    }
+
+    pub(super) fn programmed(&self, families: &[IpFamily], done: &Programmed, elapsed: Duration) {
+        self.set_pending(Pending::default());
+        for family in families {
+            let family = family.to_string();
+            self.observe(&family, done.full, elapsed);
+            self.last.with_label_values(&[&family]).set(unix_seconds());
+        }
+        if let OfMode::Iptables { rules, rules_last } = &self.of_mode {
+            for size in &done.sizes {
+                let labels = [size.part, &size.family.to_string()];
+                rules
+                    .with_label_values(&labels)
+                    .set(gauge_value(size.count));
+                rules_last
+                    .with_label_values(&labels)
+                    .set(gauge_value(size.count));
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, families: &[IpFamily], full: bool, elapsed: Duration) {
+        for family in families {
+            let family = family.to_string();
+            self.observe(&family, full, elapsed);
+            self.sync_failures.with_label_values(&[&family]).inc();
+        }
+    }
+
+    fn observe(&self, family: &str, full: bool, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let kind = if full {
+            &self.sync_full
+        } else {
+            &self.sync_partial
+        };
+        for histogram in [&self.sync, kind] {
+            histogram.with_label_values(&[family]).observe(seconds);
+        }
+    }
+
+    pub(super) fn cleanup_failed(&self, families: &[IpFamily]) {
+        if let OfMode::Nftables { cleanup_failures } = &self.of_mode {
+            for family in families {
+                cleanup_failures
+                    .with_label_values(&[&family.to_string()])
+                    .inc();
+            }
+        }
+    }
+
+    pub(super) fn network_programmed(
+        &self,
+        families: &[IpFamily],
+        endpoints: usize,
+        latency: Duration,
+    ) {
+        for family in families {
+            let histogram: Histogram = self
+                .network_programming
+                .with_label_values(&[&family.to_string()]);
+            for _ in 0..endpoints {
+                histogram.observe(latency.as_secs_f64());
+            }
+        }
+    }
+
+    pub(super) fn no_local_endpoints(&self, family: IpFamily, counts: NoLocalEndpoints) {
+        let family = family.to_string();
+        for (policy, count) in [("internal", counts.internal), ("external", counts.external)] {
+            self.no_local
+                .with_label_values(&[policy, &family])
+                .set(gauge_value(count));
+        }
+    }
+
+    pub(super) fn probed(&self, probe: Probe, code: u16) {
+        let counter = match probe {
+            Probe::Healthz => &self.healthz,
+            Probe::Livez => &self.livez,
+        };
+        counter.with_label_values(&[&code.to_string()]).inc();
+    }
+}
+
+/// Makes and registers metrics with kube-proxy's prefix.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn latency(&self, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
+        self.histogram(name, help, prometheus::exponential_buckets(0.001, 2.0, 15)?)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: Vec<f64>,
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(format!("{PREFIX}{name}"), help).buckets(buckets);
+        registered(self.0, HistogramVec::new(options, &[FAMILY]))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        registered(self.0, Gauge::new(format!("{PREFIX}{name}"), help))
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<GaugeVec, prometheus::Error> {
+        let options = Opts::new(format!("{PREFIX}{name}"), help);
+        registered(self.0, GaugeVec::new(options, labels))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        registered(self.0, IntCounter::new(format!("{PREFIX}{name}"), help))
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let options = Opts::new(format!("{PREFIX}{name}"), help);
+        registered(self.0, IntCounterVec::new(options, labels))
+    }
+
+    fn sync_failures(&self, mode: Mode) -> Result<IntCounterVec, prometheus::Error> {
+        let (name, help) = if mode == Mode::Iptables {
+            (
+                "sync_proxy_rules_iptables_restore_failures_total",
+                "Cumulative proxy iptables restore failures",
+            )
+        } else {
+            (
+                "sync_proxy_rules_nftables_sync_failures_total",
+                "Cumulative proxy nftables sync failures",
+            )
+        };
+        self.counters(name, help, &[FAMILY])
+    }
+
+    fn of_mode(&self, mode: Mode) -> Result<OfMode, prometheus::Error> {
+        let table = ["table", FAMILY];
+        if mode != Mode::Iptables {
+            return Ok(OfMode::Nftables {
+                cleanup_failures: self.counters(
+                    "sync_proxy_rules_nftables_cleanup_failures_total",
+                    "Cumulative proxy nftables cleanup failures",
+                    &[FAMILY],
+                )?,
+            });
+        }
+        Ok(OfMode::Iptables {
+            rules: self.gauges(
+                "sync_proxy_rules_iptables_total",
+                "Total number of iptables rules owned by kube-proxy",
+                &table,
+            )?,
+            rules_last: self.gauges(
+                "sync_proxy_rules_iptables_last",
+                "Number of iptables rules written by kube-proxy in last sync",
+                &table,
+            )?,
+        })
+    }
+}
+
+/// 0.25, 0.5, then every second to 59, every 5 to 115, every 30 to 300: the buckets of the
+/// Kubernetes network programming latency SLI.
+fn network_programming_buckets() -> Vec<f64> {
+    let steps = |from: u32, to: u32, step: usize| (from..=to).step_by(step).map(f64::from);
+    [0.25, 0.5]
+        .into_iter()
+        .chain(steps(1, 59, 1))
+        .chain(steps(60, 115, 5))
+        .chain(steps(120, 300, 30))
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! What the loop waits for beside the kernel: files, signals.
+//!
+//! Runs on the runtime's threads and sends to the loop. Must not read manifests.
+
+use std::io;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::source::changes::Changes;
+use crate::source::watch::{Settle, WatchList, Watcher};
+
+/// Something for the loop to act on.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Files changed.
+    Files {
+        /// Which.
+        changes: Changes,
+        /// When the watcher said so.
+        seen: Instant,
+    },
+    /// SIGHUP.
+    Reread,
+    /// SIGTERM or SIGINT, by name.
+    Stop(&'static str),
+}
+
+/// The loop's end of the feeds.
+pub(super) struct Feeds {
+    pub(super) events: mpsc::UnboundedReceiver<Event>,
+    watch_list: watch::Sender<WatchList>,
+}
+
+impl Feeds {
+    /// Starts following the signals, and the files of the list.
+    pub(super) fn start(runtime: &Handle, list: WatchList) -> io::Result<Self> {
+        let _context = runtime.enter();
+        let (sender, events) = mpsc::unbounded_channel();
+        let signals = Signals::new()?;
+        runtime.spawn(signals.follow(sender.clone()));
+        let mut watcher = Watcher::new(Settle::default());
+        watcher.follow(&list);
+        let (watch_list, lists) = watch::channel(list);
+        runtime.spawn(follow_files(watcher, lists, sender));
+        Ok(Self { events, watch_list })
+    }
+
+    /// Follows what is in the list from now on.
+    pub(super) fn follow(&self, list: &WatchList) {
+        self.watch_list.send_if_modified(|present| {
+            let news = !present.is(list);
+            if news {
+                present.clone_from(list);
+            }
+            news
+        });
+    }
+}
+
+async fn follow_files(
+    mut watcher: Watcher,
+    mut lists: watch::Receiver<WatchList>,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    loop {
+        for note in watcher.notes() {
+            tracing::warn!("{note}");
+        }
+        tokio::select! {
+            changed = lists.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                watcher.follow(&lists.borrow_and_update());
+            }
+            changes = watcher.next() => {
+                let seen = Instant::now();
+                if events.send(Event::Files { changes, seen }).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn follow(mut self, events: mpsc::UnboundedSender<Event>) {
+        loop {
+            let event = tokio::select! {
+                _ = self.hangup.recv() => Event::Reread,
+                _ = self.terminate.recv() => Event::Stop("SIGTERM"),
+                _ = self.interrupt.recv() => Event::Stop("SIGINT"),
+            };
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    }
+}

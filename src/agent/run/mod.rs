@@ -1,0 +1,291 @@
+//! `portolan run`: the loop that keeps the kernel and the manifests together.
+//!
+//! ```text
+//!  files, signals ──feeds──►┐                       ┌──► programmer ──► kernel
+//!                           ├──► keeper ── decides ─┤
+//!  other programs ──wakes──►┘    (one thread, in    └──► observers: metrics, health, ports
+//!                                 the namespace)
+//! ```
+//!
+//! Everything that touches the kernel happens on one thread, which is inside the network namespace
+//! to be programmed; HTTP servers and watching run on a small runtime beside it. The first load
+//! must succeed; after that no failure ends the loop: it is told, counted and tried again.
+
+mod configz;
+mod feeds;
+mod keeper;
+mod no_local;
+mod observers;
+pub mod programmer;
+mod source;
+mod systemd;
+pub mod whole_sync;
+mod work;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+pub use keeper::Periods;
+
+use super::cluster::LoadError;
+use super::facts::{FactsError, NodeFacts};
+use super::health::Health;
+use super::health::server::{BindError, Wanted, health_router, metrics_router};
+use super::health_check_ports::{HealthCheckPorts, PortAddresses};
+use super::live::LiveSource;
+use super::metrics::Metrics;
+use super::node::{node_port_cidrs, own_node};
+use crate::config::ProxyConfig;
+use crate::kernel::Socket;
+use crate::kernel::netns::{self, NetnsError, NetnsRef};
+use crate::kernel::readiness::Readiness;
+use crate::model::{IpFamily, NodePortAddresses, Snapshot};
+use crate::source::manifest::ManifestInput;
+use crate::source::watch::WatchList;
+use feeds::{Event, Feeds};
+use keeper::Keeper;
+use no_local::NoLocal;
+use observers::Observers;
+use programmer::{ProgramError, Programmer};
+
+/// Threads for HTTP and for watching files: none of it is work.
+const WORKERS: usize = 1;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// What rules are to look like.
+    pub config: ProxyConfig,
+    /// The manifests.
+    pub input: ManifestInput,
+    /// Where allocations are kept.
+    pub state_dir: PathBuf,
+    /// The network namespace to program and to serve in.
+    pub netns: NetnsRef,
+    /// How often what is done.
+    pub periods: Periods,
+    /// Where metrics are served, if at all.
+    pub metrics_address: Option<SocketAddr>,
+    /// Where health is served, if at all.
+    pub healthz_address: Option<SocketAddr>,
+    /// A port that cannot be bound at the start is an error.
+    pub bind_hard_fail: bool,
+    /// Remove what is ours when the loop ends.
+    pub cleanup_on_exit: bool,
+}
+
+/// Why the loop did not start, or ended otherwise than asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No threads.
+    #[error("cannot start the agent's threads")]
+    Runtime(#[source] io::Error),
+    /// The network namespace.
+    #[error(transparent)]
+    Netns(#[from] NetnsError),
+    /// Signals cannot be followed.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    /// The manifests as they are at the start, or the state directory.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The node's addresses cannot be found out.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The kernel could not be programmed at the start, or not be cleaned up at the end.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A port is taken, and that was to be an error.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Two metrics have one name.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
+/// namespace, before anything else is done there.
+///
+/// # Errors
+/// See [`RunError`]. Where it is [`RunError::Load`], nothing was changed.
+pub fn run(
+    options: &RunOptions,
+    make: impl FnOnce(&ProxyConfig) -> Result<Box<dyn Programmer>, ProgramError> + Send,
+) -> Result<(), RunError> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("agent")
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let handle = runtime.handle().clone();
+    let outcome = netns::run_in(&options.netns, || run_inside(options, make, &handle));
+    // Requests under way are not waited for: the process ends.
+    runtime.shutdown_background();
+    outcome?
+}
+
+fn run_inside(
+    options: &RunOptions,
+    make: impl FnOnce(&ProxyConfig) -> Result<Box<dyn Programmer>, ProgramError>,
+    runtime: &Handle,
+) -> Result<(), RunError> {
+    let programmer = make(&options.config)?;
+    // Before the files are read: what changes meanwhile is read again.
+    let mut feeds =
+        Feeds::start(runtime, WatchList::of_input(&options.input)).map_err(RunError::Signals)?;
+    let mut observers = observers(options, programmer.families(), runtime)?;
+    let (source, snapshot) =
+        LiveSource::open(options.input.clone(), &options.config, &options.state_dir)?;
+    let families = observers.families.clone();
+    let addresses = port_addresses(options, &snapshot)?;
+    observers.ports = Some(HealthCheckPorts::new(
+        runtime.clone(),
+        Arc::clone(&observers.health),
+        Arc::clone(&options.config.node_name),
+        families,
+        addresses,
+    ));
+    let source = Box::new(source);
+    let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
+    tracing::info!(
+        mode = configz::mode_name(options.config.mode),
+        node = &*options.config.node_name,
+        services = keeper.snapshot().services.len(),
+        "{} {} runs",
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION")
+    );
+    systemd::ready();
+    let own = own_runtime()?;
+    let signal = own.block_on(serve(&mut keeper, &mut feeds));
+    systemd::stopping();
+    tracing::info!(signal, "stopping");
+    if options.cleanup_on_exit {
+        keeper.cleanup()?;
+    }
+    Ok(())
+}
+
+/// The loop's own runtime: time and readiness, no threads.
+fn own_runtime() -> Result<Runtime, RunError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)
+}
+
+fn observers(
+    options: &RunOptions,
+    families: &[IpFamily],
+    runtime: &Handle,
+) -> Result<Observers, RunError> {
+    let metrics = Arc::new(Metrics::new(options.config.mode, families)?);
+    let health = Arc::new(Health::new(options.periods.sync));
+    let mut servers = Vec::new();
+    if let Some(address) = options.metrics_address {
+        let router = metrics_router(&metrics, configz::configuration(options));
+        servers.push(Wanted::new("metrics", address, router));
+    }
+    if let Some(address) = options.healthz_address {
+        let router = health_router(&health, &metrics);
+        servers.push(Wanted::new("health", address, router));
+    }
+    for server in &mut servers {
+        if options.bind_hard_fail {
+            server.start(runtime)?;
+        } else {
+            server.try_start(runtime);
+        }
+    }
+    Ok(Observers {
+        metrics,
+        health,
+        families: families.to_vec(),
+        no_local: NoLocal::new(Arc::clone(&options.config.node_name), families),
+        ports: None,
+        servers,
+        runtime: Some(runtime.clone()),
+    })
+}
+
+/// Health-check node ports answer where node ports do. Found out once, as kube-proxy does.
+fn port_addresses(options: &RunOptions, snapshot: &Snapshot) -> Result<PortAddresses, RunError> {
+    let mut socket = Socket::open().map_err(RunError::Runtime)?;
+    let local = NodeFacts::probe(&mut socket)?.local_addresses;
+    let node = own_node(snapshot, &options.config, &local);
+    let cidrs = node_port_cidrs(&options.config, &node);
+    let resolve = |family| NodePortAddresses::resolve(&cidrs, &local, family);
+    Ok(PortAddresses {
+        v4: resolve(IpFamily::V4),
+        v6: resolve(IpFamily::V6),
+    })
+}
+
+/// Waits, and has the keeper act, until a signal says to stop; gives its name.
+async fn serve(keeper: &mut Keeper, feeds: &mut Feeds) -> &'static str {
+    let wakes = wakes(keeper);
+    let mut watchdog = systemd::Watchdog::new(Instant::now());
+    feeds.follow(keeper.watch_list());
+    loop {
+        let now = Instant::now();
+        watchdog.pat(now);
+        keeper.step(now);
+        let due = keeper.due(now);
+        let due = watchdog.due().map_or(due, |watchdog| due.min(watchdog));
+        tokio::select! {
+            event = feeds.events.recv() => {
+                if let Some(signal) = take(keeper, feeds, event) {
+                    return signal;
+                }
+            }
+            () = readable(wakes.as_ref()) => keeper.listen(Instant::now()),
+            () = tokio::time::sleep_until(due.into()) => {}
+        }
+    }
+}
+
+/// Takes an event and all that came since, so that a burst is programmed once. Gives the name of
+/// the signal that says to stop.
+fn take(keeper: &mut Keeper, feeds: &mut Feeds, first: Option<Event>) -> Option<&'static str> {
+    let mut next = first;
+    loop {
+        let now = Instant::now();
+        match next {
+            Some(Event::Files { changes, seen }) => keeper.files_changed(&changes, seen, now),
+            Some(Event::Reread) => keeper.asked_again(now),
+            Some(Event::Stop(signal)) => return Some(signal),
+            // The feeds live as long as the process.
+            None => return Some("end of events"),
+        }
+        feeds.follow(keeper.watch_list());
+        match feeds.events.try_recv() {
+            Ok(event) => next = Some(event),
+            Err(_) => return None,
+        }
+    }
+}
+
+/// What the programmer listens to, if it does.
+fn wakes(keeper: &mut Keeper) -> Option<Readiness> {
+    let watched = keeper.programmer().wakes()?.and_then(Readiness::of);
+    watched
+        .inspect_err(|error| tracing::warn!("cannot listen to other programs: {error}"))
+        .ok()
+}
+
+/// Waits until there may be something to listen to; for ever without such a thing.
+async fn readable(wakes: Option<&Readiness>) {
+    let Some(wakes) = wakes else {
+        return std::future::pending().await;
+    };
+    if let Err(error) = wakes.wait().await {
+        tracing::debug!(%error, "waiting for other programs");
+        std::future::pending::<()>().await;
+    }
+}

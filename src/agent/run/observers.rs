@@ -1,0 +1,118 @@
+//! Everybody who is told what the loop does: metrics, health, and the ports of the node.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::no_local::NoLocal;
+use super::programmer::Programmed;
+use super::work::Work;
+use crate::agent::health::Health;
+use crate::agent::health::server::Wanted;
+use crate::agent::health_check_ports::HealthCheckPorts;
+use crate::agent::metrics::Metrics;
+use crate::model::{IpFamily, Snapshot, SnapshotDelta};
+
+/// The observers of one loop. To be used on the loop's thread, in the network namespace.
+pub(super) struct Observers {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) health: Arc<Health>,
+    pub(super) families: Vec<IpFamily>,
+    pub(super) no_local: NoLocal,
+    /// Set but in tests of the loop itself.
+    pub(super) ports: Option<HealthCheckPorts>,
+    /// The health and the metrics server.
+    pub(super) servers: Vec<Wanted>,
+    pub(super) runtime: Option<Handle>,
+}
+
+impl Observers {
+    /// The snapshot changed.
+    pub(super) fn changed(&self, delta: &SnapshotDelta) {
+        self.metrics
+            .changed(delta.services.len(), delta.slices.len());
+    }
+
+    /// This waits to be programmed.
+    pub(super) fn queued(&self, work: &Work, now: Instant) {
+        self.metrics.queued(work.pending);
+        self.health.queued(now);
+    }
+
+    /// The first load is in the kernel.
+    pub(super) fn started(&mut self, snapshot: &Snapshot, done: &Programmed, elapsed: Duration) {
+        self.metrics
+            .changed(snapshot.services.len(), snapshot.slices.len());
+        self.metrics.programmed(done, elapsed);
+        self.health.updated(&self.families);
+        self.no_local.follow_all(snapshot);
+        if let Some(ports) = &mut self.ports {
+            ports.follow_all(snapshot);
+        }
+        self.tell_counts();
+    }
+
+    /// Work is in the kernel.
+    pub(super) fn programmed(
+        &mut self,
+        snapshot: &Snapshot,
+        work: &Work,
+        done: &Programmed,
+        elapsed: Duration,
+        now: Instant,
+    ) {
+        self.metrics.programmed(done, elapsed);
+        self.health.updated(&self.families);
+        if let Some(since) = work.since {
+            let latency = now.saturating_duration_since(since);
+            self.metrics
+                .network_programmed(work.pending.endpoints, latency);
+        }
+        // Damage that turned out to be none needs no repair.
+        if !done.is_nothing() {
+            for foreign in &work.foreign {
+                self.metrics.repaired(foreign.damage);
+            }
+        }
+        if work.touched.is_empty() {
+            return;
+        }
+        self.no_local.follow_touched(snapshot, &work.touched);
+        if let Some(ports) = &mut self.ports {
+            ports.follow_touched(snapshot, &work.touched);
+        }
+        self.tell_counts();
+    }
+
+    fn tell_counts(&self) {
+        for (family, counts) in self.no_local.totals() {
+            self.metrics.no_local_endpoints(family, counts);
+        }
+        self.tell_failing_ports();
+    }
+
+    fn tell_failing_ports(&self) {
+        let failing = self.ports.as_ref().map_or(0, HealthCheckPorts::failing);
+        self.metrics.health_check_ports_failing(failing);
+    }
+
+    /// Some port is not served that should be.
+    pub(super) fn unbound(&self) -> bool {
+        let ports = self.ports.as_ref().is_some_and(|ports| ports.failing() > 0);
+        ports || self.servers.iter().any(|server| !server.is_running())
+    }
+
+    /// Tries those ports again.
+    pub(super) fn rebind(&mut self) {
+        if let Some(ports) = &mut self.ports {
+            ports.bind_missing();
+        }
+        self.tell_failing_ports();
+        if let Some(runtime) = &self.runtime {
+            for server in &mut self.servers {
+                server.try_start(runtime);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Where changes of the snapshot come from.
+
+use crate::agent::cluster::LoadError;
+use crate::agent::live::LiveSource;
+use crate::model::{Snapshot, SnapshotDelta};
+use crate::source::changes::Changes;
+use crate::source::manifest::Note;
+use crate::source::watch::WatchList;
+
+/// What the loop asks of its source; [`LiveSource`] says what each method means.
+pub(super) trait Source {
+    fn changed(&mut self, what: &Changes, current: &Snapshot) -> Result<SnapshotDelta, LoadError>;
+    fn failing(&self) -> Option<&str>;
+    fn notes(&mut self) -> Vec<Note>;
+    fn watch_list(&mut self) -> &WatchList;
+}
+
+impl Source for LiveSource {
+    fn changed(&mut self, what: &Changes, current: &Snapshot) -> Result<SnapshotDelta, LoadError> {
+        Self::changed(self, what, current)
+    }
+
+    fn failing(&self) -> Option<&str> {
+        Self::failing(self)
+    }
+
+    fn notes(&mut self) -> Vec<Note> {
+        Self::notes(self)
+    }
+
+    fn watch_list(&mut self) -> &WatchList {
+        Self::watch_list(self)
+    }
+}

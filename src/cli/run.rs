@@ -1,0 +1,248 @@
+//! `portolan run`: the agent on manifests.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use jiff::SignedDuration;
+
+use super::args::{self, InputArgs, NetnsArgs};
+use super::{Exit, Failure};
+use crate::agent::iptables::Iptables;
+use crate::agent::nftables::live::LiveSync;
+use crate::agent::run::programmer::{ProgramError, Programmer};
+use crate::agent::run::whole_sync::WholeSync;
+use crate::agent::run::{self, Periods, RunError, RunOptions};
+use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::kernel::Socket;
+use crate::kernel::nft::NftKernel;
+
+/// kube-proxy's port for metrics.
+const METRICS_PORT: u16 = 10249;
+/// kube-proxy's port for health.
+const HEALTHZ_PORT: u16 = 10256;
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Arguments of `run`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    netns: NetnsArgs,
+
+    /// Replace the rules of a kube-proxy, in the transaction that brings the first load
+    #[arg(long)]
+    take_over: bool,
+
+    /// Remove what portolan wrote when it stops; otherwise rules stay in force
+    #[arg(long)]
+    cleanup_on_exit: bool,
+
+    #[command(flatten)]
+    agent: AgentFlags,
+
+    #[command(flatten)]
+    rules: ProxyFlags,
+}
+
+/// Flags of everything that stays and is watched.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Agent")]
+struct AgentFlags {
+    /// Serve metrics at this IP address and port; "" for nowhere
+    #[arg(long, value_name = "IP[:PORT]", default_value = "127.0.0.1:10249")]
+    metrics_bind_address: String,
+
+    /// Serve health at this IP address and port; "" for nowhere
+    #[arg(long, value_name = "IP[:PORT]", default_value = "0.0.0.0:10256")]
+    healthz_bind_address: String,
+
+    /// Stop if one of these ports is taken, instead of trying again
+    #[arg(long)]
+    bind_address_hard_fail: bool,
+
+    /// Most time until what failed is tried again, and how often the kernel is checked
+    #[arg(
+        long,
+        visible_alias = "iptables-sync-period",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = duration
+    )]
+    sync_period: Duration,
+
+    /// Least time between two syncs [default: 1s in iptables mode, 0s in nftables mode]
+    #[arg(
+        long,
+        visible_alias = "iptables-min-sync-period",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    min_sync_period: Option<Duration>,
+
+    /// How log lines are written
+    #[arg(
+        long,
+        visible_alias = "logging-format",
+        value_enum,
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+}
+
+impl Args {
+    /// How log lines are to be written.
+    pub(super) fn log_format(&self) -> LogFormat {
+        self.agent.log_format
+    }
+}
+
+/// Keeps the kernel and the manifests together until told to stop.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let options = options(args)?;
+    let (mode, take_over) = (options.config.mode, args.take_over);
+    let outcome = run::run(&options, move |config| programmer(mode, config, take_over));
+    match outcome {
+        Ok(()) => Ok(Exit::Done),
+        Err(RunError::Load(error)) => Err(args::load_failure(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The programmer of a mode, made inside the network namespace.
+fn programmer(
+    mode: Mode,
+    config: &ProxyConfig,
+    take_over: bool,
+) -> Result<Box<dyn Programmer>, ProgramError> {
+    // A user without the right to do any of it learns that first, in one sentence.
+    let mut socket = Socket::open().map_err(|error| ProgramError::Other(Box::new(error)))?;
+    socket.generation()?;
+    Ok(match mode {
+        Mode::Nftables => Box::new(LiveSync::new(socket, config, take_over)?),
+        Mode::Iptables => Box::new(WholeSync::<Iptables>::new(socket, config, take_over)?),
+    })
+}
+
+/// All flags into one value; all mistakes at once.
+fn options(args: &Args) -> Result<RunOptions, Failure> {
+    let flags = &args.agent;
+    let mut mistakes = Vec::new();
+    let config = args::proxy_config(&args.rules).map_err(|failure| match failure {
+        Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
+    });
+    let mut address = |flag: &str, text: &str, port| {
+        bind_address(text, port).unwrap_or_else(|reason| {
+            mistakes.push(format!("{flag}: {reason}"));
+            None
+        })
+    };
+    let metrics = address(
+        "--metrics-bind-address",
+        &flags.metrics_bind_address,
+        METRICS_PORT,
+    );
+    let healthz = address(
+        "--healthz-bind-address",
+        &flags.healthz_bind_address,
+        HEALTHZ_PORT,
+    );
+    let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
+        Mode::Nftables => Duration::ZERO,
+        Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
+    });
+    if flags.sync_period.is_zero() {
+        mistakes.push("--sync-period: must be longer than 0s".to_owned());
+    } else if min_sync > flags.sync_period {
+        mistakes.push("--min-sync-period: is longer than --sync-period".to_owned());
+    }
+    match config {
+        Ok(config) if mistakes.is_empty() => Ok(RunOptions {
+            config,
+            input: args.input.manifest_input(),
+            state_dir: args.input.state_dir.clone(),
+            netns: args.netns.netns(),
+            periods: Periods {
+                min_sync,
+                sync: flags.sync_period,
+            },
+            metrics_address: metrics,
+            healthz_address: healthz,
+            bind_hard_fail: flags.bind_address_hard_fail,
+            cleanup_on_exit: args.cleanup_on_exit,
+        }),
+        _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
+    }
+}
+
+/// An address to serve at, by kube-proxy's rules: `IP:port`, or an IP to which the port is added;
+/// nothing for nowhere.
+fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = text
+        .parse::<SocketAddr>()
+        .or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, port)));
+    match parsed {
+        Ok(address) if address.port() == 0 => Err(format!("\"{text}\": port 0 is not a port")),
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Err(format!(
+            "\"{text}\" is not an IP address with a port, such as 127.0.0.1:{port}"
+        )),
+    }
+}
+
+/// A duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed = text.parse::<SignedDuration>().ok();
+    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "not a duration such as 30s, 1m30s or 500ms".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_to_serve_at_is_read_as_kube_proxy_reads_it() {
+        let some = |text: &str| Ok(Some(text.parse().unwrap()));
+        assert_eq!(bind_address("", 10256), Ok(None));
+        assert_eq!(bind_address("0.0.0.0", 10256), some("0.0.0.0:10256"));
+        assert_eq!(bind_address("10.0.0.1:80", 10256), some("10.0.0.1:80"));
+        assert_eq!(bind_address("::", 10249), some("[::]:10249"));
+        assert_eq!(bind_address("[::1]:9", 10249), some("[::1]:9"));
+        for wrong in ["localhost", "127.0.0.1:0", ":10249", "10.0.0.1:99999"] {
+            assert!(bind_address(wrong, 10249).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        let millis = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(millis("30s"), Ok(30_000));
+        assert_eq!(millis("1m30s"), Ok(90_000));
+        assert_eq!(millis("1.5s"), Ok(1500));
+        assert_eq!(millis("500ms"), Ok(500));
+        assert_eq!(millis("1h"), Ok(3_600_000));
+        assert_eq!(millis("0"), Ok(0));
+        assert_eq!(millis("0s"), Ok(0));
+        for wrong in ["", "30", "s", "1x", "-1s", "1..s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What only the iptables mode has: chains that `iptables` lists, changes and saves.
+
+mod neighbours;
+mod verify;
