@@ -1,17 +1,17 @@
 //! A new state of the files, complete and free of errors, but not in force yet.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::collect::{MAX_ERRORS, SkippedKinds, twice};
+use super::super::collect::{MAX_ERRORS, SkippedKinds};
 use super::super::document::Contents;
 use super::super::extent::Extent;
 use super::super::kind::Kind;
 use super::super::object::Object;
 use super::super::problem::{ManifestError, ManifestErrors, Note, Origin};
 use super::LiveManifests;
-use super::file::{Entry, FileKey, Held, Identity, ObjectKey, Patch, Patched};
+use super::file::{FileKey, Held, Identity, ObjectKey, Patch, Patched};
 use super::listing::{Arguments, Listing, target};
 use super::look::{Look, Looker, is_as_before};
 use super::reading::FileReader;
@@ -50,10 +50,10 @@ pub(super) struct Reread {
 
 /// Collects what files give.
 #[derive(Default)]
-struct Stage {
-    staged: Staged,
+pub(super) struct Stage {
+    pub(super) staged: Staged,
     skipped: SkippedKinds,
-    errors: Vec<(FileKey, ManifestError)>,
+    pub(super) errors: Vec<(FileKey, ManifestError)>,
 }
 
 impl LiveManifests {
@@ -126,7 +126,7 @@ impl LiveManifests {
     }
 
     /// How messages name a file.
-    fn name(&self, key: &FileKey) -> Arc<str> {
+    pub(super) fn name(&self, key: &FileKey) -> Arc<str> {
         if self.is_stdin(key) {
             Input::Stdin.name()
         } else {
@@ -199,68 +199,6 @@ impl LiveManifests {
             stage.contents(&key, contents);
         }
         stage.staged.files.insert(key, Some(file));
-    }
-
-    /// Finds objects that are now defined more than once.
-    fn find_twice(&self, stage: &mut Stage) {
-        let staged = &stage.staged;
-        let going: HashSet<ObjectKey> = staged.removed.iter().map(Held::key).collect();
-        let mut coming: HashSet<&ObjectKey> = HashSet::with_capacity(staged.added_keys.len());
-        let twice: HashSet<ObjectKey> = staged
-            .added_keys
-            .iter()
-            .filter(|key| {
-                !coming.insert(key) || (self.owned.contains(*key) && !going.contains(*key))
-            })
-            .cloned()
-            .collect();
-        if !twice.is_empty() {
-            let errors = self.twice(&twice, staged);
-            stage.errors.extend(errors);
-        }
-    }
-
-    /// The errors about these objects. Looks at all files, but only where something is wrong.
-    fn twice(&self, keys: &HashSet<ObjectKey>, staged: &Staged) -> Vec<(FileKey, ManifestError)> {
-        let unchanged = self.files.keys();
-        let unchanged = unchanged.filter(|key| !staged.files.contains_key(key));
-        let changed = staged.files.iter().filter(|(_, file)| file.is_some());
-        let mut files: Vec<&FileKey> = unchanged.chain(changed.map(|(key, _)| key)).collect();
-        files.sort();
-        let whole = |before: &[Entry]| Patch {
-            front: before.len(),
-            ..Patch::default()
-        };
-        let mut first: HashMap<ObjectKey, Origin> = HashMap::new();
-        let mut errors = Vec::new();
-        for key in files {
-            let before = self.files.get(key);
-            let before = before.map_or(&[][..], |file| &file.documents);
-            let same;
-            let patch = match staged.files.get(key) {
-                Some(Some(file)) => &file.patch,
-                _ => {
-                    same = whole(before);
-                    &same
-                }
-            };
-            for (at, held) in patch.documents(before) {
-                for held in held.iter().filter(|held| keys.contains(&held.key())) {
-                    let origin = Origin {
-                        file: self.name(key),
-                        document: Some(at.number),
-                        item: held.item(),
-                    };
-                    if let Some(first) = first.get(&held.key()) {
-                        let error = twice(held.kind, &held.name, origin, first.clone());
-                        errors.push((key.clone(), error));
-                    } else {
-                        first.insert(held.key(), origin);
-                    }
-                }
-            }
-        }
-        errors
     }
 }
 
