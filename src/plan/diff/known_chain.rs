@@ -157,3 +157,83 @@ fn refilled(wanted: &[RuleDigest]) -> ChainEdits {
         after: wanted.iter().map(|digest| (*digest, None)).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::xtables::rule::{XtRule, XtTarget};
+
+    fn digest(name: u8) -> RuleDigest {
+        RuleDigest::of(&XtRule {
+            target: Some(XtTarget::Jump(format!("KUBE-{name}").into())),
+            ..XtRule::default()
+        })
+    }
+
+    /// Does to a list of rules what the kernel does, and collects the handles it gives.
+    fn apply(
+        rules: &mut Vec<(RuleDigest, u64)>,
+        edits: &ChainEdits,
+        wanted: &[RuleDigest],
+    ) -> Vec<u64> {
+        let mut handles = Vec::new();
+        if edits.flush() {
+            rules.clear();
+        }
+        let at = |rules: &[(RuleDigest, u64)], handle| {
+            rules.iter().position(|rule| rule.1 == handle).unwrap()
+        };
+        for (edit, new) in edits.edits().iter().zip(1000..) {
+            match *edit {
+                KnownEdit::Delete(handle) => {
+                    rules.remove(at(rules, handle));
+                }
+                KnownEdit::Add { rule, place } => {
+                    let place = match place {
+                        Place::Append => rules.len(),
+                        Place::Prepend => 0,
+                        Place::Before(handle) => at(rules, handle),
+                        Place::After(handle) => at(rules, handle) + 1,
+                    };
+                    rules.insert(place, (wanted[rule], new));
+                    handles.push(new);
+                }
+            }
+        }
+        handles
+    }
+
+    proptest! {
+        #[test]
+        fn a_chain_in_memory_follows_the_kernels(
+            present in prop::collection::vec(0..12_u8, 0..12),
+            wanted in prop::collection::vec(0..12_u8, 0..12),
+        ) {
+            let mut kernel: Vec<_> = present.iter().map(|name| digest(*name)).zip(1..).collect();
+            let mut known = KnownChain::new(kernel.iter().copied());
+            let wanted: Vec<_> = wanted.iter().map(|name| digest(*name)).collect();
+            let desired: Vec<_> = wanted.iter().map(|d| (*d, RuleKeys::default())).collect();
+            if let Some(edits) = known.edits(&desired) {
+                let handles = apply(&mut kernel, &edits, &wanted);
+                prop_assert!(known.settle(edits, &mut handles.into_iter()));
+            }
+            let in_kernel: Vec<_> = kernel.iter().map(|rule| rule.0).collect();
+            prop_assert_eq!(in_kernel, wanted);
+            let remembered: Vec<_> = known.rules.iter().map(|r| (r.digest, r.handle)).collect();
+            prop_assert_eq!(remembered, kernel);
+        }
+    }
+
+    #[test]
+    fn without_all_handles_a_chain_is_not_known() {
+        let mut known = KnownChain::default();
+        let desired = [
+            (digest(1), RuleKeys::default()),
+            (digest(2), RuleKeys::default()),
+        ];
+        let edits = known.edits(&desired).unwrap();
+        assert!(!known.settle(edits, &mut [7].into_iter()));
+    }
+}

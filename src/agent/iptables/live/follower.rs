@@ -133,6 +133,12 @@ impl Follower {
         }
         let mut committed = kernel.commit(batch)?;
         self.generation = committed.generation;
+        tracing::debug!(
+            messages = committed.messages,
+            bytes = committed.bytes,
+            generation = committed.generation,
+            "committed"
+        );
         let done = Done {
             transactions: 1,
             messages: committed.messages,
