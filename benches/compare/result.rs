@@ -223,13 +223,37 @@ pub(crate) struct Connects {
     pub(crate) p99_microseconds: f64,
 }
 
+/// What was not measured.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LeftOut {
+    pub(crate) what: String,
+    /// With so many Services; none if with any number.
+    pub(crate) services: Vec<u32>,
+    pub(crate) why: String,
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sizes: Vec<_> = self.services.iter().map(u32::to_string).collect();
+        match sizes.as_slice() {
+            [] => write!(f, "{}: {}", self.what, self.why),
+            sizes => write!(
+                f,
+                "{} ({} Services): {}",
+                self.what,
+                sizes.join(", "),
+                self.why
+            ),
+        }
+    }
+}
+
 /// Results as they come in.
 #[derive(Debug, Default)]
 pub(crate) struct Results {
     pub(crate) rows: Vec<Measured>,
     pub(crate) connects: Vec<Connects>,
-    /// What was left out, and why, a line each.
-    pub(crate) left_out: Vec<String>,
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 impl Results {

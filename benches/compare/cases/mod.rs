@@ -10,7 +10,7 @@ mod text_tools;
 use std::io::{IsTerminal, Write};
 
 use crate::cluster::Cluster;
-use crate::result::{Case, Measured, Mode, Results, Sample, Tool};
+use crate::result::{Case, LeftOut, Measured, Mode, Results, Sample, Tool};
 use crate::settings::{Group, Settings};
 use crate::{data_path, kube_proxy, namespace};
 
@@ -56,8 +56,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Results> {
             });
         }
     } else {
-        let why = "kube-proxy: KUBE_PROXY_BIN and KUBECONFIG were not set";
-        bench.results.left_out.push(why.to_owned());
+        bench.results.left_out.push(LeftOut {
+            what: "kube-proxy".to_owned(),
+            services: Vec::new(),
+            why: "KUBE_PROXY_BIN and KUBECONFIG were not set".to_owned(),
+        });
     }
     progress("");
     bench.results.sort();
@@ -109,10 +112,17 @@ impl Bench<'_> {
     }
 
     fn left_out(&mut self, what: &str, services: u32, why: &str) {
-        let line = format!("{what}, {services} services: {why}");
         progress("");
-        eprintln!("not measured: {line}");
-        self.results.left_out.push(line);
+        eprintln!("not measured: {what}, {services} services: {why}");
+        let mut known = self.results.left_out.iter_mut();
+        match known.find(|left| left.what == what && left.why == why) {
+            Some(left) => left.services.push(services),
+            None => self.results.left_out.push(LeftOut {
+                what: what.to_owned(),
+                services: vec![services],
+                why: why.to_owned(),
+            }),
+        }
     }
 
     /// Runs a case some times, as long as there is time.
