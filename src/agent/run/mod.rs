@@ -41,6 +41,7 @@ use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
+use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
 use crate::kernel::readiness::Readiness;
 use crate::model::{IpFamily, NodePortAddresses, Snapshot};
@@ -116,6 +117,9 @@ pub fn run(
     options: &RunOptions,
     make: impl FnOnce(&ProxyConfig) -> Result<Box<dyn Programmer>, ProgramError> + Send,
 ) -> Result<(), RunError> {
+    if let Err(error) = memory::small_pages() {
+        tracing::debug!(%error, "huge pages stay");
+    }
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("agent")
@@ -152,6 +156,7 @@ fn run_inside(
     ));
     let source = Box::new(source);
     let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
+    memory::give_back();
     tracing::info!(
         mode = configz::mode_name(options.config.mode),
         node = &*options.config.node_name,
