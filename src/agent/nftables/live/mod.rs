@@ -14,11 +14,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use self::adoption::LiveComparison;
+pub use self::adoption::LiveComparison;
 use self::hearing::Hearing;
 use super::backend::Nftables;
 use super::memory::Stale;
-use crate::agent::backend::Backend;
+use crate::agent::backend::{Backend, Outcome};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
