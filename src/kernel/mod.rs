@@ -7,6 +7,7 @@
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
+//! * [`memory`]: giving back what was freed.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -17,6 +18,7 @@
 )]
 
 pub mod link;
+pub mod memory;
 mod netlink;
 pub mod netns;
 pub mod nfacct;

@@ -24,8 +24,8 @@ use crate::agent::facts::NodeFacts;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::Socket;
 use crate::kernel::nft::{CommitError, NftKernel};
+use crate::kernel::{Socket, memory};
 use crate::model::{IpFamily, Snapshot, Touched};
 use crate::plan::nftables::{NftRuleset, TableDelta};
 use crate::translate::nftables::{LiveTable, Replacement, SetId, Update};
@@ -103,6 +103,7 @@ impl LiveSync {
         let done = outcome?;
         self.keep(snapshot, backend);
         self.count();
+        memory::give_back();
         Ok(Programmed {
             full: true,
             sizes: self.sizes(),
