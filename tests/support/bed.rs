@@ -18,9 +18,12 @@
 //! The uplink is the rest of the world: it answers at port 80 of every address. A connection that
 //! no rule cares for ends there, which tells it from one that a rule drops.
 
+use std::sync::Mutex;
+
 use tempfile::TempDir;
 
 use super::dial::Protocol;
+use super::follower::Follower;
 use super::host::Host;
 use super::netns::Namespace;
 use super::server::Server;
@@ -51,6 +54,8 @@ pub(crate) struct Testbed {
     pub(crate) pods: Vec<Host>,
     pub(crate) far_pods: Vec<Host>,
     pub(crate) servers: Vec<Server>,
+    /// The agent that follows the manifests, in tests that have one.
+    pub(crate) follower: Mutex<Option<Follower>>,
     /// Manifests and allocations of this test.
     pub(crate) directory: TempDir,
 }
@@ -81,6 +86,7 @@ impl Testbed {
             pods,
             far_pods,
             servers: Vec::new(),
+            follower: Mutex::default(),
             directory: tempfile::tempdir().expect("a temporary directory"),
         };
         bed.serve();

@@ -5,7 +5,8 @@
 //! * [`netns`], [`bed`], [`host`]: a node, pods, an outside client, built in milliseconds, gone with
 //!   the process however it ends.
 //! * [`server`], [`dial`], [`tally`]: who answered, which address it saw, refused or timed out.
-//! * [`manifest`], [`program`], [`tables`]: what goes into portolan, running it, what the kernel holds.
+//! * [`manifest`], [`program`], [`follower`], [`tables`]: what goes into portolan, running it once or
+//!   for the whole test, what the kernel holds.
 //! * [`skip`]: the one way for a test to say that it did not run.
 //!
 //! It must not know what the rules should be: tests say what clients must see.
@@ -25,6 +26,7 @@
 
 pub(crate) mod bed;
 pub(crate) mod dial;
+pub(crate) mod follower;
 pub(crate) mod host;
 pub(crate) mod manifest;
 pub(crate) mod netns;

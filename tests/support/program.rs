@@ -61,6 +61,11 @@ impl Run {
     }
 }
 
+/// Whether `portolan run` stands for `portolan apply` in this test binary.
+pub(crate) fn is_agent_tested() -> bool {
+    env!("CARGO_CRATE_NAME").contains("_run_")
+}
+
 /// Runs portolan in the namespace that the test process is in.
 pub(crate) fn portolan(args: &[&str]) -> Run {
     let output = Command::new(PROGRAM).args(args).output().expect("portolan");
@@ -165,10 +170,15 @@ impl Testbed {
         self.apply_with(services, &[])
     }
 
-    /// `portolan apply` on the node with more flags, which must succeed.
+    /// `portolan apply` on the node with more flags, which must succeed. In test binaries named
+    /// `*_run_*`, `portolan run` does it.
     #[track_caller]
     pub(crate) fn apply_with(&self, services: &[Service], more: &[&str]) -> Run {
-        let run = self.verb("apply", services, more).exits(0);
+        let run = if is_agent_tested() {
+            self.follow(services, more)
+        } else {
+            self.verb("apply", services, more).exits(0)
+        };
         if let Some(command) = std::env::var_os(SPOIL) {
             self.spoil(&command);
         }

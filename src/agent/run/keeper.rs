@@ -325,7 +325,14 @@ fn log(work: &Work, done: &Programmed, elapsed: Duration) {
             "programmed"
         );
     } else {
-        tracing::warn!(transactions, messages, bytes, milliseconds, "repaired");
+        tracing::warn!(
+            services,
+            transactions,
+            messages,
+            bytes,
+            milliseconds,
+            "repaired"
+        );
     }
 }
 

@@ -6,8 +6,9 @@ mod cleanup;
 mod connections;
 mod kill;
 mod neighbours;
+mod stop;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use stop::Stop;
 
 use crate::support::{Service, Testbed};
 
@@ -20,27 +21,4 @@ pub(crate) fn services(bed: &Testbed) -> Vec<Service> {
             .to(&bed.pods[..2]),
         Service::new("empty", "10.233.10.11"),
     ]
-}
-
-/// Tells what works in the background to end, also when the test fails.
-#[derive(Default)]
-pub(crate) struct Stop(AtomicBool);
-
-/// Says so at the end of a scope.
-pub(crate) struct StopAtEnd<'a>(&'a Stop);
-
-impl Stop {
-    pub(crate) fn at_end(&self) -> StopAtEnd<'_> {
-        StopAtEnd(self)
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
-    }
 }

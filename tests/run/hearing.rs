@@ -1,0 +1,230 @@
+//! Damage that is heard of, and repaired at once. In nftables mode.
+
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::agent::{Agent, Directory};
+use crate::support::dial::Outcome;
+use crate::support::{Service, Testbed};
+
+const VIP: &str = "10.233.10.10:80";
+/// No look at the kernel but by hearing.
+const ON_ITS_OWN: [&str; 2] = ["--sync-period", "1h"];
+
+fn directory(bed: &Testbed) -> Directory {
+    let directory = Directory::new();
+    let web = Service::new("web", "10.233.10.10").to(&bed.pods);
+    directory.write("web.yaml", &[web.node_port(30080)]);
+    directory
+}
+
+fn nft(bed: &Testbed, script: &str) {
+    let node = &bed.node.namespace;
+    node.run_with_input("nft", &["-f", "-"], &format!("{script}\n"));
+}
+
+fn repairs(agent: &Agent<'_>, damage: &str) -> f64 {
+    let name = format!("portolan_repairs_total{{damage=\"{damage}\"}}");
+    agent.metric(&name).unwrap_or_default()
+}
+
+/// Does something to the rules, and waits until nothing is left of it, and until it was named in
+/// the log and counted.
+#[track_caller]
+fn is_repaired(script: &str, words: &str, damage: &str) {
+    let bed = Testbed::with_pods(1);
+    let directory = directory(&bed);
+    let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
+    let rules = bed.node.namespace.rules();
+    nft(&bed, script);
+    agent.eventually(script, |_| bed.node.namespace.rules() == rules);
+    assert_eq!(bed.node.dial(VIP).answer().server, "pod-1");
+    agent.eventually("it is counted", |agent| repairs(agent, damage) == 1.0);
+    let log = agent.log();
+    assert!(log.contains(words), "{log}");
+    assert!(log.contains("by nft (pid "), "{log}");
+    assert!(log.contains(" repaired "), "{log}");
+    agent.stop();
+    bed.verb_on("verify", directory.path(), &[]).exits(0);
+}
+
+#[test]
+fn a_deleted_table_is_repaired() {
+    is_repaired(
+        "delete table ip portolan",
+        "table ip portolan deleted",
+        "table_deleted",
+    );
+}
+
+#[test]
+fn a_flushed_table_is_repaired() {
+    is_repaired("flush table ip portolan", "deleted from ", "rules_deleted");
+}
+
+#[test]
+fn a_flushed_ruleset_is_repaired() {
+    is_repaired(
+        "flush ruleset",
+        "table ip portolan deleted",
+        "table_deleted",
+    );
+}
+
+#[test]
+fn deleted_elements_are_repaired() {
+    is_repaired(
+        "flush map ip portolan services",
+        "deleted from map services of table ip portolan",
+        "elements_deleted",
+    );
+}
+
+#[test]
+fn an_element_added_by_others_goes() {
+    is_repaired(
+        "add element ip portolan cluster-ips { 10.233.1.1 }",
+        "1 element added to set cluster-ips of table ip portolan",
+        "elements_added",
+    );
+}
+
+#[test]
+fn a_rule_added_by_others_goes() {
+    is_repaired(
+        "insert rule ip portolan nat-prerouting accept",
+        "1 rule added to chain nat-prerouting of table ip portolan",
+        "rules_added",
+    );
+}
+
+#[test]
+fn a_chain_added_by_others_goes() {
+    is_repaired(
+        "add chain ip portolan theirs",
+        "chain theirs of table ip portolan added",
+        "chain_added",
+    );
+}
+
+/// When a client that connects every 10 ms gets its answers, from `start` on.
+fn answers(bed: &Testbed, start: Instant, enough: &(dyn Fn() -> bool + Sync)) -> Vec<Duration> {
+    thread::scope(|scope| {
+        let mut attempts = Vec::new();
+        while !enough() {
+            attempts.push(scope.spawn(|| {
+                let at = start.elapsed();
+                let outcome = bed.pod(2).dial(VIP).impatiently().once();
+                matches!(outcome, Outcome::Answered(answer) if answer.server == "pod-1")
+                    .then_some(at)
+            }));
+            thread::sleep(Duration::from_millis(10));
+        }
+        let ended = attempts.into_iter().map(|attempt| attempt.join().unwrap());
+        ended.flatten().collect()
+    })
+}
+
+/// On a machine with nothing else to do it is some 20 ms. Busy as it may be, one of many flushes
+/// must be repaired in time, and none may be left.
+#[test]
+fn a_flush_is_over_for_clients_within_100_ms() {
+    let bed = Testbed::with_pods(2);
+    let directory = Directory::new();
+    let web = Service::new("web", "10.233.10.10").to(&bed.pods[..1]);
+    directory.write("web.yaml", &[web]);
+    let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
+    let mut outages = Vec::new();
+    for round in 1..=20 {
+        let start = Instant::now();
+        let (flushed, answered) = thread::scope(|scope| {
+            let over = || start.elapsed() > Duration::from_millis(900);
+            let bed = &bed;
+            let client = scope.spawn(move || answers(bed, start, &over));
+            thread::sleep(Duration::from_millis(100));
+            nft(bed, "flush table ip portolan");
+            (start.elapsed(), client.join().unwrap())
+        });
+        let next = answered.iter().find(|&&at| at > flushed);
+        let outage = next.map(|&at| at - flushed);
+        outages.push(outage);
+        agent.eventually("it is counted", |agent| {
+            repairs(agent, "rules_deleted") >= f64::from(round)
+        });
+        if outage.is_some_and(|outage| outage < Duration::from_millis(100)) {
+            println!("{outages:?}");
+            return;
+        }
+    }
+    panic!("{outages:?}\n{}", agent.log());
+}
+
+#[test]
+fn a_storm_of_damage_is_damped_and_told() {
+    let bed = Testbed::with_pods(1);
+    let directory = directory(&bed);
+    let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
+    let rules = bed.node.namespace.rules();
+    let commits = |agent: &Agent<'_>| agent.metric("portolan_commits_total").unwrap();
+    let before = commits(&agent);
+    let (mut flushes, end) = (0, Instant::now() + Duration::from_secs(3));
+    while Instant::now() < end || flushes < 100 {
+        nft(&bed, "flush table ip portolan");
+        flushes += 1;
+    }
+    let storm = end.elapsed().as_secs_f64() + 3.0;
+    // 0, 50, 100, 200, 400, 800, 1600 ms apart, then every 3 s.
+    let repaired = commits(&agent) - before;
+    assert!(
+        (2.0..12.0 + storm).contains(&repaired),
+        "{repaired} repairs of {flushes} flushes in {storm} s\n{}",
+        agent.log()
+    );
+    agent.eventually("all is back", |_| bed.node.namespace.rules() == rules);
+    let log = agent.log();
+    assert!(log.contains("repairing less often"), "{log}");
+    let lines = log.lines().filter(|line| line.contains(" WARN ")).count();
+    assert!(lines < 60, "{lines} lines for {flushes} flushes\n{log}");
+    assert!(repairs(&agent, "rules_deleted") >= 2.0);
+}
+
+/// More notifications than fit while the agent does not look.
+#[test]
+fn what_is_not_heard_is_read() {
+    let bed = Testbed::with_pods(1);
+    let directory = directory(&bed);
+    let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
+    let rules = bed.node.namespace.rules();
+    agent.signal(Signal::SIGSTOP);
+    nft(
+        &bed,
+        "table ip theirs { set s { type mark; }; }\ntable inet other",
+    );
+    let mut elements = String::new();
+    for mark in 0..1000 {
+        write!(elements, "{mark}, ").unwrap();
+    }
+    // Each line is a transaction of its own.
+    let round = format!("add element ip theirs s {{ {elements} }}\nflush set ip theirs s\n");
+    let mut child = bed.node.namespace.enter(|| {
+        let mut command = Command::new("nft");
+        command.arg("-i").stdin(Stdio::piped());
+        command.stdout(Stdio::null()).spawn().unwrap()
+    });
+    let mut stdin = child.stdin.take().unwrap();
+    for _ in 0..100 {
+        std::io::Write::write_all(&mut stdin, round.as_bytes()).unwrap();
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    nft(&bed, "flush map ip portolan services");
+    agent.signal(Signal::SIGCONT);
+    agent.eventually("it is repaired", |_| bed.node.namespace.rules() == rules);
+    agent.eventually("it is told", |agent| repairs(agent, "overrun") == 1.0);
+    let log = agent.log();
+    assert!(log.contains("more changes of nf_tables than"), "{log}");
+}

@@ -1,0 +1,40 @@
+//! Real packets while `portolan run` follows the manifests, in nftables mode: what a client sees is
+//! what it sees after `apply`.
+//!
+//! The modules are those of `traffic_nftables`; in this binary their `apply` writes files that an
+//! agent follows (`support::follower`). Root is needed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a failed test"
+)]
+
+mod support;
+
+#[path = "traffic/affinity.rs"]
+mod affinity;
+#[path = "traffic/cluster_ip.rs"]
+mod cluster_ip;
+#[path = "traffic/endpoints.rs"]
+mod endpoints;
+#[path = "traffic/hairpin.rs"]
+mod hairpin;
+#[path = "traffic/ipv6.rs"]
+mod ipv6;
+#[path = "traffic_run/lifecycle.rs"]
+mod lifecycle;
+#[path = "traffic/load_balancer.rs"]
+mod load_balancer;
+#[path = "traffic/node_port.rs"]
+mod node_port;
+#[path = "traffic/policies.rs"]
+mod policies;
+#[path = "traffic/protocols.rs"]
+mod protocols;
+#[path = "traffic/reject.rs"]
+mod reject;
+#[path = "traffic/spread.rs"]
+mod spread;
+#[path = "traffic/truth_table.rs"]
+mod truth_table;
