@@ -1,27 +1,28 @@
 //! What a piece of work costs this thread.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Usage, UsageWho, getrusage};
+use nix::errno::Errno;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::ClockId;
 use serde::{Deserialize, Serialize};
 
 /// Time in microseconds.
-///
-/// The sum of the two CPU times is exact; how it is split is exact only where the kernel accounts
-/// for every entry and exit (`CONFIG_VIRT_CPU_ACCOUNTING_GEN`), elsewhere it follows clock ticks,
-/// so that the split means something over many pieces of work, and nothing over one.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) wall: f64,
-    pub(crate) user: f64,
+    /// CPU time of the thread, in the process and in the kernel, exact.
+    pub(crate) cpu: f64,
+    /// How much of it was spent in the kernel. Most systems find that out by looking at every
+    /// clock tick, so it means something for work of many ticks only.
     pub(crate) kernel: f64,
 }
 
 impl Cost {
-    /// CPU time.
-    pub(crate) fn cpu(&self) -> f64 {
-        self.user + self.kernel
+    /// CPU time outside of the kernel.
+    pub(crate) fn user(&self) -> f64 {
+        self.cpu - self.kernel
     }
 
     /// The middle of some figure of several costs, or the mean of the two in the middle.
@@ -34,25 +35,19 @@ impl Cost {
             even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
         }
     }
-
-    /// The mean of some figure.
-    #[expect(clippy::cast_precision_loss, reason = "changes are few")]
-    pub(crate) fn mean(costs: &[Self], of: impl Fn(&Self) -> f64) -> f64 {
-        costs.iter().map(of).sum::<f64>() / costs.len() as f64
-    }
 }
 
 /// Does a piece of work on this thread, and tells what it cost.
 pub(crate) fn cost<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Cost)> {
-    let usage = || getrusage(UsageWho::RUSAGE_THREAD);
-    let (before, started) = (usage()?, Instant::now());
+    let kernel = || Ok::<_, Errno>(getrusage(UsageWho::RUSAGE_THREAD)?.system_time());
+    let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
+    let (kernel_before, started, cpu_before) = (kernel()?, Instant::now(), clock.now()?);
     let value = work()?;
-    let (wall, after) = (started.elapsed(), usage()?);
-    let between = |of: fn(&Usage) -> TimeVal| microseconds(of(&after)) - microseconds(of(&before));
+    let (cpu_after, wall, kernel_after) = (clock.now()?, started.elapsed(), kernel()?);
     let cost = Cost {
         wall: wall.as_secs_f64() * 1e6,
-        user: between(Usage::user_time),
-        kernel: between(Usage::system_time),
+        cpu: Duration::from(cpu_after - cpu_before).as_secs_f64() * 1e6,
+        kernel: microseconds(kernel_after) - microseconds(kernel_before),
     };
     Ok((value, cost))
 }

@@ -22,22 +22,23 @@ impl Kind {
 /// Prints two tables: changes (medians), loads.
 pub(crate) fn table(measured: &[Measured]) -> anyhow::Result<()> {
     println!("nftables mode, {}", machine());
-    println!("\nchanges, microseconds of CPU, median (commit in the kernel: mean)\n");
+    println!(
+        "\nchanges, microseconds, median; a commit is a system call or two and nothing else\n"
+    );
     let mut table = writer();
     writeln!(
         table,
-        "services\tchange\tprepare\tcommit\tin the kernel\tcommit, wall\tmessages\tbytes\t"
+        "services\tchange\tprepare CPU\tcommit CPU\tcommit wall\tmessages\tbytes\t"
     )?;
     for size in measured {
         for changes in &size.changes {
             writeln!(
                 table,
-                "{}\t{}\t{:.0}\t{:.0}\t{:.0}\t{:.0}\t{}\t{}\t",
+                "{}\t{}\t{:.1}\t{:.1}\t{:.1}\t{}\t{}\t",
                 size.services,
                 changes.kind.title(),
-                Cost::median(&changes.prepare, Cost::cpu),
-                Cost::median(&changes.commit, Cost::cpu),
-                Cost::mean(&changes.commit, |cost| cost.kernel),
+                Cost::median(&changes.prepare, |cost| cost.cpu),
+                Cost::median(&changes.commit, |cost| cost.cpu),
                 Cost::median(&changes.commit, |cost| cost.wall),
                 changes.messages,
                 changes.bytes,
@@ -59,8 +60,8 @@ pub(crate) fn table(measured: &[Measured]) -> anyhow::Result<()> {
             "{}\t{:.3}\t{:.3}\t{:.3}\t{:.3}\t{}\t{:.1}\t{:.1}\t{:.1}\t{:.1}\t",
             size.services,
             wall / 1e6,
-            load.translate.cpu() / 1e6,
-            load.commit.user / 1e6,
+            load.translate.cpu / 1e6,
+            load.commit.user() / 1e6,
             load.commit.kernel / 1e6,
             load.transactions,
             megabytes(load.bytes),
@@ -96,10 +97,8 @@ pub(crate) fn json(measured: &[Measured]) -> anyhow::Result<()> {
 fn changes(changes: &Changes) -> Value {
     let figures = |costs: &[Cost]| {
         json!({
-            "medianCpu": Cost::median(costs, Cost::cpu),
+            "medianCpu": Cost::median(costs, |cost| cost.cpu),
             "medianWall": Cost::median(costs, |cost| cost.wall),
-            "meanUser": Cost::mean(costs, |cost| cost.user),
-            "meanKernel": Cost::mean(costs, |cost| cost.kernel),
         })
     };
     json!({

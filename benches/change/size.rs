@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Context;
 use clap::Args;
 use nix::sched::{CloneFlags, unshare};
+use portolan::agent::nftables::STAGE_BYTES;
 use portolan::agent::sync::{Done, Load};
 use portolan::kernel::Socket;
 use portolan::kernel::nft::NftKernel;
@@ -133,7 +134,7 @@ impl Bench {
             let mut done = Done::default();
             let generation = self.socket.generation()?;
             let mut load = Load::new(&mut self.socket, Some(generation), &mut done);
-            load.begin_family()?;
+            load.stage_at(STAGE_BYTES);
             self.table.load(false, &mut |step| load.take(step))?;
             load.flush()?;
             drop(load);

@@ -115,6 +115,8 @@ pub struct Load<'a, K: NftKernel> {
     generation: Option<u32>,
     /// The batch holds only steps that packets cannot notice.
     unseen: bool,
+    /// Beyond this many bytes such steps are committed on their own.
+    stage_bytes: usize,
     done: &'a mut Done,
 }
 
@@ -127,8 +129,15 @@ impl<'a, K: NftKernel> Load<'a, K> {
             batch,
             generation,
             unseen: true,
+            stage_bytes: STAGE_BYTES,
             done,
         }
+    }
+
+    /// From here on commits what nobody can reach yet beyond this many bytes, instead of
+    /// [`STAGE_BYTES`].
+    pub fn stage_at(&mut self, bytes: usize) {
+        self.stage_bytes = bytes;
     }
 
     /// A family whose load is large is not held back for the other's.
@@ -150,7 +159,7 @@ impl<'a, K: NftKernel> Load<'a, K> {
     pub fn take(&mut self, step: Step) -> Result<(), SyncError> {
         match step {
             Step::Op(op) => self.batch.push(&op)?,
-            Step::StagePoint if self.unseen && self.batch.len_bytes() > STAGE_BYTES => {
+            Step::StagePoint if self.unseen && self.batch.len_bytes() > self.stage_bytes => {
                 self.flush()?;
             }
             Step::StagePoint => {}

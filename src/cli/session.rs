@@ -141,7 +141,8 @@ impl<B: Backend> Session<B> {
         missing: &[String],
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
-        if comparison.steps() <= SHOWN_STEPS {
+        // Putting nothing into words would take as much as putting everything.
+        if (1..=SHOWN_STEPS).contains(&comparison.steps()) {
             let changes = self.changes(comparison)?;
             self.show_services(&changes, out)?;
         }

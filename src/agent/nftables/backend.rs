@@ -1,6 +1,8 @@
-//! [`Backend`] of the nftables mode: whole tables, compared at once.
+//! [`Backend`] of the nftables mode: what the kernel lacks is found and written as the running
+//! agent does it; whole tables are made only to put differences into words.
 
-use super::comparison::{NftablesComparison, TableComparison};
+use super::comparison;
+use super::live::LiveComparison;
 use super::memory::Stale;
 use super::options::nftables_options;
 use super::words;
@@ -11,7 +13,7 @@ use crate::config::ProxyConfig;
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::model::Snapshot;
 use crate::plan::nftables::{TableState, deviations};
-use crate::translate::nftables::{NftablesOptions, NftablesRuleset};
+use crate::translate::nftables::{LiveTable, NftablesOptions, NftablesRuleset};
 
 /// The nftables mode on one node.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,18 +34,10 @@ impl Nftables {
         let ruleset = |options| NftablesRuleset::new(snapshot, options);
         self.options.iter().map(ruleset).collect()
     }
-
-    fn desired(&self, snapshot: &Snapshot) -> Vec<TableState> {
-        let rulesets = self.rulesets(snapshot);
-        for conflict in rulesets.iter().flat_map(NftablesRuleset::conflicts) {
-            tracing::warn!("{conflict}");
-        }
-        rulesets.iter().map(|r| TableState::of(r)).collect()
-    }
 }
 
 impl Backend for Nftables {
-    type Comparison = NftablesComparison;
+    type Comparison = LiveComparison;
 
     fn new(snapshot: &Snapshot, config: &ProxyConfig, facts: &NodeFacts) -> Self {
         Self {
@@ -60,21 +54,22 @@ impl Backend for Nftables {
         kernel: &mut K,
         snapshot: &Snapshot,
         take_over: bool,
-    ) -> Result<NftablesComparison, ReadError> {
-        NftablesComparison::new(kernel, self.desired(snapshot), take_over)
+    ) -> Result<LiveComparison, ReadError> {
+        let comparison = LiveComparison::new(kernel, snapshot, &self.options, take_over)?;
+        for conflict in comparison.tables().flat_map(LiveTable::conflicts) {
+            tracing::warn!("{conflict}");
+        }
+        Ok(comparison)
     }
 
     fn commit<K: NftKernel>(
         &self,
         kernel: &mut K,
         snapshot: &Snapshot,
-        comparison: NftablesComparison,
+        comparison: LiveComparison,
     ) -> Result<Done, SyncError> {
         let take_over = comparison.take_over();
-        let plans = comparison.tables.iter().map(TableComparison::plan);
-        let stale: Vec<_> = plans
-            .filter_map(|plan| plan.delta().map(Stale::of_delta))
-            .collect();
+        let stale: Vec<_> = comparison.changes().map(Stale::of_delta).collect();
         let (done, _) = until_done(kernel, comparison, |kernel| {
             self.compare(kernel, snapshot, take_over)
         })?;
@@ -86,12 +81,14 @@ impl Backend for Nftables {
 
     fn changes<K: NftKernel>(
         &self,
-        _: &mut K,
+        kernel: &mut K,
         snapshot: &Snapshot,
-        comparison: &NftablesComparison,
+        _: &LiveComparison,
     ) -> Result<Vec<FamilyChanges>, ReadError> {
         let rulesets = self.rulesets(snapshot);
-        let pairs = rulesets.iter().zip(&comparison.tables);
+        let desired = rulesets.iter().map(|r| TableState::of(r)).collect();
+        let tables = comparison::compare(kernel, desired)?;
+        let pairs = rulesets.iter().zip(&tables);
         Ok(pairs
             .map(|(ruleset, table)| words::changes(ruleset, table))
             .collect())
@@ -99,11 +96,14 @@ impl Backend for Nftables {
 
     fn deviations<K: NftKernel>(
         &self,
-        _: &mut K,
-        _: &Snapshot,
-        comparison: &NftablesComparison,
+        kernel: &mut K,
+        snapshot: &Snapshot,
+        _: &LiveComparison,
     ) -> Result<Vec<String>, ReadError> {
-        let tables = comparison.tables.iter();
+        let rulesets = self.rulesets(snapshot);
+        let desired = rulesets.iter().map(|r| TableState::of(r)).collect();
+        let tables = comparison::compare(kernel, desired)?;
+        let tables = tables.iter();
         Ok(tables
             .flat_map(|table| deviations(&table.plan(), table.present.as_ref()))
             .collect())

@@ -13,4 +13,8 @@ pub mod read;
 mod words;
 
 pub use backend::Nftables;
-pub use comparison::{NftablesComparison, TableComparison};
+
+/// A new table is written in transactions of about this size, as long as no packet sees it: each
+/// costs some microseconds, while the room for a batch, and for what the kernel keeps of it until
+/// it is committed, grows with its size.
+pub const STAGE_BYTES: usize = 256 * 1024;

@@ -4,6 +4,7 @@
 //! elements change, and the two parts that follow values in use.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use super::delta::{SetChange, TableDelta};
@@ -29,6 +30,24 @@ pub struct Counts {
     pub chains_written: usize,
     /// The table is there but is replaced.
     pub replaced: bool,
+}
+
+/// `elements +12 -3, sets +1 -0, chains 2`.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "elements +{} -{}",
+            self.elements_added, self.elements_deleted
+        )?;
+        if self.sets_added + self.sets_deleted > 0 {
+            write!(f, ", sets +{} -{}", self.sets_added, self.sets_deleted)?;
+        }
+        if self.chains_written > 0 {
+            write!(f, ", chains {}", self.chains_written)?;
+        }
+        Ok(())
+    }
 }
 
 /// What the table needs.

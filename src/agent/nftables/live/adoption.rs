@@ -1,11 +1,15 @@
 //! Tables held in memory, compared with the kernel's.
 
+use crate::agent::backend::Outcome;
 use crate::agent::leftovers::{For, Leftovers};
+use crate::agent::nftables::STAGE_BYTES;
 use crate::agent::nftables::read::{SetCounts, read_objects};
 use crate::agent::sync::{Comparison, Load, SyncError};
 use crate::kernel::nft::{NftKernel, ReadError, read_consistently};
 use crate::model::Snapshot;
-use crate::plan::nftables::{NftRuleset, TableDelta, TableState};
+use crate::plan::diff;
+use crate::plan::nftables::{Counts, NftRuleset, TableDelta, TableState};
+use crate::plan::op::Op;
 use crate::plan::op::SetRef;
 use crate::translate::nftables::{Adopted, Adoption, LiveTable, NftablesOptions};
 
@@ -24,17 +28,71 @@ enum Step {
     Change(TableDelta),
 }
 
+/// A table with what the kernel lacks of it.
+#[derive(Debug)]
+struct Compared {
+    table: LiveTable,
+    step: Step,
+}
+
 /// Tables with what the kernel lacks of them, at one generation.
 #[derive(Debug)]
-pub(super) struct LiveComparison {
+pub struct LiveComparison {
     generation: u32,
-    tables: Vec<(LiveTable, Step)>,
+    tables: Vec<Compared>,
     leftovers: Leftovers,
+}
+
+impl Compared {
+    fn is_equal(&self) -> bool {
+        matches!(&self.step, Step::Change(delta) if delta.is_empty())
+    }
+
+    fn counts(&self) -> Counts {
+        match &self.step {
+            Step::Change(delta) => delta.counts(),
+            Step::Load { replaces } => Counts {
+                elements_added: self.table.elements(),
+                sets_added: self.table.sets().len(),
+                chains_written: self.table.chains().len(),
+                replaced: *replaces,
+                ..Counts::default()
+            },
+        }
+    }
+
+    fn summary(&self) -> String {
+        let what = match &self.step {
+            Step::Load { replaces: false } => "new table, ",
+            Step::Load { replaces: true } => "table replaced, ",
+            Step::Change(_) => "",
+        };
+        let family = self.table.options().family;
+        format!("{family}: {what}{}", self.counts())
+    }
+
+    /// Streams all steps but those from the first base chain on, and gives these.
+    fn emit_unseen<K: NftKernel>(
+        &self,
+        load: &mut Load<'_, K>,
+    ) -> Result<Vec<diff::Step>, SyncError> {
+        let mut seen = Vec::new();
+        self.table.load(false, &mut |step| {
+            let is_base = |op: &Op| matches!(op, Op::AddChain { hook: Some(_), .. });
+            let starts = matches!(&step, diff::Step::Op(op) if is_base(op));
+            if starts || !seen.is_empty() {
+                seen.push(step);
+                return Ok(());
+            }
+            load.take(step)
+        })?;
+        Ok(seen)
+    }
 }
 
 impl LiveComparison {
     /// Translates a snapshot and compares.
-    pub(super) fn new<K: NftKernel>(
+    pub(in crate::agent::nftables) fn new<K: NftKernel>(
         kernel: &mut K,
         snapshot: &Snapshot,
         options: &[NftablesOptions],
@@ -46,7 +104,7 @@ impl LiveComparison {
     }
 
     /// Compares tables with the kernel's.
-    pub(super) fn of<K: NftKernel>(
+    fn of<K: NftKernel>(
         kernel: &mut K,
         mut tables: Vec<LiveTable>,
         take_over: bool,
@@ -56,21 +114,29 @@ impl LiveComparison {
             let steps = tables.iter_mut().map(|table| step(kernel, table));
             Ok((steps.collect::<Result<Vec<_>, _>>()?, leftovers))
         })?;
+        let tables = tables.into_iter().zip(steps);
         Ok(Self {
             generation,
-            tables: tables.into_iter().zip(steps).collect(),
+            tables: tables
+                .map(|(table, step)| Compared { table, step })
+                .collect(),
             leftovers,
         })
     }
 
-    /// Rules of another proxy that stay.
-    pub(super) fn competitors(&self) -> Vec<String> {
-        self.leftovers.staying()
+    /// The tables as they should be.
+    pub(in crate::agent::nftables) fn tables(&self) -> impl Iterator<Item = &LiveTable> {
+        self.tables.iter().map(|compared| &compared.table)
+    }
+
+    /// Whether what another proxy left is to be replaced.
+    pub(in crate::agent::nftables) fn take_over(&self) -> bool {
+        self.leftovers.take_over()
     }
 
     /// The changes of tables that stay.
-    pub(super) fn changes(&self) -> impl Iterator<Item = &TableDelta> {
-        let steps = self.tables.iter().map(|(_, step)| step);
+    pub(in crate::agent::nftables) fn changes(&self) -> impl Iterator<Item = &TableDelta> {
+        let steps = self.tables.iter().map(|compared| &compared.step);
         steps.filter_map(|step| match step {
             Step::Change(delta) => Some(delta),
             Step::Load { .. } => None,
@@ -79,7 +145,42 @@ impl LiveComparison {
 
     /// The tables alone, when the kernel holds them.
     pub(super) fn into_tables(self) -> Vec<LiveTable> {
-        self.tables.into_iter().map(|(table, _)| table).collect()
+        let tables = self.tables.into_iter();
+        tables.map(|compared| compared.table).collect()
+    }
+}
+
+impl Outcome for LiveComparison {
+    fn is_equal(&self) -> bool {
+        self.tables.iter().all(Compared::is_equal) && self.leftovers.steps() == 0
+    }
+
+    fn steps(&self) -> usize {
+        let counts = self.tables.iter().map(Compared::counts);
+        let steps = counts.map(|c| c.elements_added + c.elements_deleted);
+        steps.sum::<usize>() + self.leftovers.steps()
+    }
+
+    fn summary(&self) -> Vec<String> {
+        let tables = self.tables.iter().filter(|table| !table.is_equal());
+        let removals = self.removals().into_iter();
+        let removals = removals.map(|what| format!("remove {what}"));
+        tables.map(Compared::summary).chain(removals).collect()
+    }
+
+    fn holdings(&self) -> String {
+        let elements: usize = self.tables().map(LiveTable::elements).sum();
+        let chains = self.tables().flat_map(LiveTable::chains);
+        let rules: usize = chains.map(|chain| chain.rules.len()).sum();
+        format!("{rules} rules and {elements} elements")
+    }
+
+    fn removals(&self) -> Vec<String> {
+        self.leftovers.removals()
+    }
+
+    fn competitors(&self) -> Vec<String> {
+        self.leftovers.staying()
     }
 }
 
@@ -89,17 +190,34 @@ impl Comparison for LiveComparison {
     }
 
     fn is_equal(&self) -> bool {
-        let equal = |step: &Step| matches!(step, Step::Change(delta) if delta.is_empty());
-        self.tables.iter().all(|(_, step)| equal(step)) && self.leftovers.steps() == 0
+        Outcome::is_equal(self)
     }
 
+    /// New tables first, in stages that no packet sees; what makes them and all else visible is one
+    /// transaction.
     fn emit<K: NftKernel>(&self, load: &mut Load<'_, K>) -> Result<(), SyncError> {
-        for (table, step) in &self.tables {
-            load.begin_family()?;
-            match step {
-                Step::Load { replaces } => table.load(*replaces, &mut |step| load.take(step))?,
-                Step::Change(delta) => delta.ops(&mut |step| load.take(step))?,
+        load.stage_at(STAGE_BYTES);
+        let mut seen = Vec::new();
+        for compared in &self.tables {
+            if matches!(compared.step, Step::Load { replaces: false }) {
+                seen.extend(compared.emit_unseen(load)?);
             }
+        }
+        for Compared { table, step } in &self.tables {
+            match step {
+                Step::Load { replaces: false } => {}
+                Step::Load { replaces: true } => {
+                    load.begin_family()?;
+                    table.load(true, &mut |step| load.take(step))?;
+                }
+                Step::Change(delta) => {
+                    load.begin_family()?;
+                    delta.ops(&mut |step| load.take(step))?;
+                }
+            }
+        }
+        for step in seen {
+            load.take(step)?;
         }
         self.leftovers.emit(load)
     }

@@ -13,18 +13,18 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use self::adoption::LiveComparison;
+pub use self::adoption::LiveComparison;
 use super::backend::Nftables;
 use super::memory::Stale;
-use crate::agent::backend::Backend;
+use crate::agent::backend::{Backend, Outcome};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::hearing::Hearing;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::Socket;
 use crate::kernel::nft::{CommitError, Interest, NftKernel};
+use crate::kernel::{Socket, memory};
 use crate::model::{IpFamily, Snapshot, Touched};
 use crate::plan::nftables::{NftRuleset, TableDelta};
 use crate::plan::op::TableRef;
@@ -103,6 +103,7 @@ impl LiveSync {
         let done = outcome?;
         self.keep(snapshot, backend);
         self.count();
+        memory::give_back();
         Ok(Programmed {
             full: true,
             sizes: self.sizes(),

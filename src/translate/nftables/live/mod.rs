@@ -96,6 +96,23 @@ impl LiveTable {
         whole_table(self, replaces, emit)
     }
 
+    /// How many elements the table has, without making them.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        let mut count = self.shared.elements().count();
+        configured::elements(&self.options, &mut |_, _| count += 1);
+        let family = self.options.family;
+        let holdings = self.services.values();
+        let held = holdings.flat_map(|holding| holding.items(family));
+        for (_, held) in held {
+            count += match held {
+                Held::Element { set, .. } => usize::from(!set.is_shared()),
+                Held::List { endpoints, .. } => endpoints.len() / self.endpoint_len(),
+            };
+        }
+        count
+    }
+
     /// Front ends that several service ports claim, with the one that has it.
     #[must_use]
     pub fn conflicts(&self) -> Vec<Conflict> {
