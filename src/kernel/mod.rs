@@ -7,11 +7,7 @@
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
-<<<<<<< HEAD
 //! * [`memory`]: pages of this process.
-=======
-//! * [`memory`]: giving back what was freed.
->>>>>>> engine
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
