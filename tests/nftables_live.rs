@@ -11,8 +11,7 @@ use std::convert::Infallible;
 use nftables_support::cluster::{change, changes, cluster};
 use nftables_support::{apply, assert_same, ops, options_of};
 use portolan::model::{IpFamily, Node, Snapshot};
-use portolan::plan::nftables::{ElementKey, ElementValue, NftRuleset, TableState, plan};
-use portolan::plan::op::Element;
+use portolan::plan::nftables::{ElementKey, TableState, plan};
 use portolan::translate::nftables::{
     Adopted, Adoption, LiveTable, NftablesOptions, NftablesRuleset, Replacement,
 };
@@ -28,18 +27,6 @@ fn loaded(live: &LiveTable) -> TableState {
     table = TableState::new(table.table);
     apply(&mut table, &ops(|emit| live.load(false, emit)));
     table
-}
-
-fn parts(element: Element) -> (ElementKey, ElementValue) {
-    let key = ElementKey {
-        key: element.key,
-        interval_end: element.interval_end,
-    };
-    let value = ElementValue {
-        data: element.data,
-        comment: element.comment,
-    };
-    (key, value)
 }
 
 /// Adopts a table that a snapshot's translation would write, as the agent does.
@@ -107,7 +94,7 @@ fn few(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(few(100))]
+    #![proptest_config(few(50))]
 
     #[test]
     fn any_sequence_of_changes_ends_where_a_fresh_translation_starts(

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod facts;
 pub mod health;
 pub mod health_check_ports;
+mod hearing;
 pub mod iptables;
 pub mod leftovers;
 pub mod live;

@@ -8,10 +8,9 @@ use jiff::SignedDuration;
 
 use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure};
-use crate::agent::iptables::Iptables;
-use crate::agent::nftables::live::LiveSync;
+use crate::agent::iptables::live::LiveSync as LiveIptables;
+use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
-use crate::agent::run::whole_sync::WholeSync;
 use crate::agent::run::{self, Periods, RunError, RunOptions};
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::kernel::Socket;
@@ -129,8 +128,8 @@ fn programmer(
     let mut socket = Socket::open().map_err(|error| ProgramError::Other(Box::new(error)))?;
     socket.generation()?;
     Ok(match mode {
-        Mode::Nftables => Box::new(LiveSync::new(socket, config, take_over)?),
-        Mode::Iptables => Box::new(WholeSync::<Iptables>::new(socket, config, take_over)?),
+        Mode::Nftables => Box::new(LiveNftables::new(socket, config, take_over)?),
+        Mode::Iptables => Box::new(LiveIptables::new(socket, config, take_over)?),
     })
 }
 

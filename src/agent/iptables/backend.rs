@@ -30,8 +30,14 @@ pub struct IptablesComparison {
 }
 
 impl Iptables {
+    /// Settings by family, IPv4 first.
+    #[must_use]
+    pub fn options(&self) -> &[IptablesOptions] {
+        &self.options
+    }
+
     /// The rulesets of a snapshot, IPv4 first. They are rendered chain by chain when they are read.
-    fn rulesets<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<IptablesRuleset<'a>> {
+    pub(super) fn rulesets<'a>(&'a self, snapshot: &'a Snapshot) -> Vec<IptablesRuleset<'a>> {
         let ruleset = |options| IptablesRuleset::new(snapshot, options);
         self.options.iter().map(ruleset).collect()
     }
@@ -74,9 +80,9 @@ impl Outcome for IptablesComparison {
 }
 
 /// A comparison with the rulesets it was made from.
-struct Bound<'a> {
-    comparison: IptablesComparison,
-    rulesets: &'a [&'a dyn XtRuleset],
+pub(super) struct Bound<'a> {
+    pub(super) comparison: IptablesComparison,
+    pub(super) rulesets: &'a [&'a dyn XtRuleset],
 }
 
 impl Comparison for Bound<'_> {
@@ -172,7 +178,7 @@ impl Backend for Iptables {
     }
 }
 
-fn compare<K: NftKernel>(
+pub(super) fn compare<K: NftKernel>(
     kernel: &mut K,
     desired: &[DesiredState],
     take_over: bool,

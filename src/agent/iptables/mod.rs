@@ -5,6 +5,7 @@
 
 mod backend;
 mod fetch;
+pub mod live;
 pub mod options;
 pub mod sync;
 

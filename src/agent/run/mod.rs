@@ -19,7 +19,6 @@ mod observers;
 pub mod programmer;
 mod source;
 mod systemd;
-pub mod whole_sync;
 mod work;
 
 use std::io;

@@ -11,7 +11,7 @@ const SHORT: usize = 30;
 /// The name of a chain: 32 bytes, and nothing behind them unless the name is longer than iptables
 /// can make one. There are two for every chain of a large cluster.
 #[derive(Clone)]
-pub(super) struct ChainName(Repr);
+pub struct ChainName(Repr);
 
 #[derive(Clone)]
 enum Repr {

@@ -8,7 +8,7 @@ use super::order::RuleKeys;
 use super::owned;
 use crate::model::IpFamily;
 use crate::plan::digest::RuleDigest;
-use crate::plan::xtables::rule::{XtJump, XtRuleset, XtTable};
+use crate::plan::xtables::rule::{XtChain, XtJump, XtRuleset, XtTable};
 
 /// The digests of a desired ruleset. Takes about 50 bytes a chain and 8 a rule.
 #[derive(Clone, Debug)]
@@ -25,29 +25,66 @@ impl DesiredState {
     /// Visits the ruleset once and keeps its digests.
     #[must_use]
     pub fn of(ruleset: &dyn XtRuleset) -> Self {
-        let mut state = Self {
-            family: ruleset.family(),
-            jumps: ruleset.jumps(),
+        let mut state = Self::new(ruleset.family(), ruleset.jumps());
+        ruleset.for_each_chain(&mut |chain| state.add_chain(&chain));
+        state.rules.shrink_to_fit();
+        state
+    }
+
+    /// Jumps and no chains.
+    #[must_use]
+    pub fn new(family: IpFamily, jumps: Vec<XtJump>) -> Self {
+        Self {
+            family,
+            jumps,
             chains: Default::default(),
             rules: Vec::new(),
             keys: Default::default(),
-        };
-        ruleset.for_each_chain(&mut |chain| {
-            let start = state.end();
-            state.rules.extend(chain.rules.iter().map(RuleDigest::of));
-            let rules = start..state.end();
-            if !owned::is_service_chain(chain.table, &chain.name)
-                && let Some(keys) = state.keys.get_mut(owned::index(chain.table))
-            {
-                let of_rules = chain.rules.iter().map(RuleKeys::of).collect();
-                keys.insert(chain.name.as_ref().into(), of_rules);
-            }
-            if let Some(chains) = state.chains.get_mut(owned::index(chain.table)) {
-                chains.insert(chain.name.as_ref().into(), rules);
-            }
+        }
+    }
+
+    /// Adds a chain.
+    pub fn add_chain(&mut self, chain: &XtChain) {
+        let digests = chain.rules.iter().map(RuleDigest::of);
+        if owned::is_service_chain(chain.table, &chain.name) {
+            self.add_ordered(chain.table, &chain.name, digests);
+        } else {
+            let keys = chain.rules.iter().map(RuleKeys::of);
+            self.add_shared(chain.table, &chain.name, digests.zip(keys));
+        }
+    }
+
+    /// Adds a chain whose rules keep the order they come in.
+    pub fn add_ordered(
+        &mut self,
+        table: XtTable,
+        name: &str,
+        digests: impl IntoIterator<Item = RuleDigest>,
+    ) {
+        let start = self.end();
+        self.rules.extend(digests);
+        let rules = start..self.end();
+        if let Some(chains) = self.chains.get_mut(owned::index(table)) {
+            chains.insert(name.into(), rules);
+        }
+    }
+
+    /// Adds a chain whose rules may change places where no packet can tell.
+    pub fn add_shared(
+        &mut self,
+        table: XtTable,
+        name: &str,
+        rules: impl IntoIterator<Item = (RuleDigest, RuleKeys)>,
+    ) {
+        let mut keys = Vec::new();
+        let digests = rules.into_iter().map(|(digest, key)| {
+            keys.push(key);
+            digest
         });
-        state.rules.shrink_to_fit();
-        state
+        self.add_ordered(table, name, digests);
+        if let Some(all) = self.keys.get_mut(owned::index(table)) {
+            all.insert(name.into(), keys.into());
+        }
     }
 
     /// The family.

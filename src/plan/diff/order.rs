@@ -16,7 +16,7 @@ static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// What a rule's packets have in common, as hashes; zero where the rule does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RuleKeys {
+pub struct RuleKeys {
     /// Protocol and destination port.
     port: u64,
     /// Protocol, destination port and destination address.
@@ -26,7 +26,8 @@ pub(super) struct RuleKeys {
 impl RuleKeys {
     /// The keys of a rule. A rule that does something to packets before it has seen their port has
     /// none.
-    pub(super) fn of(rule: &XtRule) -> Self {
+    #[must_use]
+    pub fn of(rule: &XtRule) -> Self {
         let rule = canonical(rule);
         let mut port = None;
         for m in &rule.matches {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
+use super::known_chain::Part;
 use super::order::{self, RuleKeys};
 use super::owned;
 use super::present::PresentRule;
@@ -111,6 +112,18 @@ impl Alignment {
                 gone: old..old_end,
                 new: self.order.get(new..new_end).unwrap_or_default(),
             })
+    }
+
+    /// The rules as they will be, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
+        let mut kept = self.kept.iter().peekable();
+        let order = self.order.iter().enumerate();
+        order.map(
+            move |(place, desired)| match kept.next_if(|(_, at)| *at == place) {
+                Some((present, _)) => Part::Kept(*present),
+                None => Part::New(*desired),
+            },
+        )
     }
 
     /// The steps that leave alone what stays. New rules go before the next rule that stays, or at

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 
+use super::extent::{Extent, Measure};
 use super::lines::{JsonScan, LineKind};
 use super::problem::{Problem, TextProblem};
 
@@ -24,6 +25,10 @@ pub(super) struct Document {
     /// Line of the file that the text starts in, counted from 1.
     pub(super) first_line: u64,
     pub(super) text: String,
+    /// The bytes of the stream from the end of the document before to the end of this one.
+    pub(super) extent: Extent,
+    /// Line of the file that the extent starts in.
+    pub(super) extent_line: u64,
 }
 
 /// An error in a stream and the document it is in, if any has begun.
@@ -43,6 +48,10 @@ pub(super) struct Documents<R> {
     number: u32,
     /// The document being collected.
     open: Option<Open>,
+    /// What was read since the end of the last one with content.
+    measure: Measure,
+    /// The line that began in.
+    measure_line: u64,
     /// Complete documents that a line brought, oldest first.
     ready: VecDeque<Result<Document, StreamError>>,
     finished: bool,
@@ -62,6 +71,23 @@ impl<R: Read> Documents<R> {
         Self::with_limit(reader, MAX_DOCUMENT_BYTES)
     }
 
+    /// Documents of the rest of a stream, from a place where none is open: `number` have begun
+    /// before, and `line` is the next.
+    pub(super) fn going_on(reader: R, number: u32, line: u64) -> Self {
+        Self {
+            number,
+            line,
+            measure_line: line,
+            ..Self::new(reader)
+        }
+    }
+
+    /// Where the stream is: documents begun, the line about to be read, and what was read since
+    /// the last one with content.
+    pub(super) fn place(&mut self) -> (u32, u64, Extent) {
+        (self.number, self.line, self.measure.end())
+    }
+
     fn with_limit(reader: R, limit: usize) -> Self {
         Self {
             reader: BufReader::with_capacity(64 << 10, reader),
@@ -69,6 +95,8 @@ impl<R: Read> Documents<R> {
             line: 1,
             number: 0,
             open: None,
+            measure: Measure::default(),
+            measure_line: 1,
             ready: VecDeque::new(),
             finished: false,
         }
@@ -84,7 +112,8 @@ impl<R: Read> Documents<R> {
         let mut limited = self.reader.by_ref().take(allowed as u64);
         limited.read_until(b'\n', &mut line).map_err(read_error)?;
         if self.line == 1 {
-            strip_byte_order_mark(&mut line).map_err(Problem::Text)?;
+            let mark = strip_byte_order_mark(&mut line).map_err(Problem::Text)?;
+            self.measure.add(mark);
         }
         if line.is_empty() {
             return Ok(false);
@@ -102,14 +131,19 @@ impl<R: Read> Documents<R> {
         match kind {
             LineKind::Start => {
                 self.close();
+                self.measure.add(&line);
                 self.open_document().append(&mut line);
             }
             LineKind::StartWithContent => {
                 self.close();
                 self.append_content(line);
             }
-            LineKind::End => self.close(),
+            LineKind::End => {
+                self.close();
+                self.measure.add(&line);
+            }
             LineKind::Empty => {
+                self.measure.add(&line);
                 if let Some(open) = &mut self.open {
                     open.bytes.append(&mut line);
                 }
@@ -146,16 +180,23 @@ impl<R: Read> Documents<R> {
             }
         }
         let Some(scan) = &mut open.json else {
+            self.measure.add(&line);
             open.bytes.append(&mut line);
             return;
         };
         match scan.end_of_object(&line) {
-            None => open.bytes.append(&mut line),
+            None => {
+                self.measure.add(&line);
+                open.bytes.append(&mut line);
+            }
             Some(end) => {
                 let rest = line.split_off(end);
+                self.measure.add(&line);
                 open.bytes.append(&mut line);
                 self.close();
-                if !rest.iter().all(u8::is_ascii_whitespace) {
+                if rest.iter().all(u8::is_ascii_whitespace) {
+                    self.measure.add(&rest);
+                } else {
                     self.append_content(rest);
                 }
             }
@@ -174,11 +215,15 @@ impl<R: Read> Documents<R> {
             let line = open.first_line + lines as u64;
             TextProblem::NotUtf8(line, bytes.get(valid).copied().unwrap_or_default())
         });
+        let extent = self.measure.end();
+        let extent_line = std::mem::replace(&mut self.measure_line, self.line);
         self.ready.push_back(match document {
             Ok(text) => Ok(Document {
                 number: self.number,
                 first_line: open.first_line,
                 text,
+                extent,
+                extent_line,
             }),
             Err(problem) => Err(StreamError {
                 document: Some(self.number),
@@ -217,89 +262,17 @@ fn read_error(error: io::Error) -> Problem {
     }
 }
 
-fn strip_byte_order_mark(line: &mut Vec<u8>) -> Result<(), TextProblem> {
+/// Takes the mark off a line, and gives it.
+fn strip_byte_order_mark(line: &mut Vec<u8>) -> Result<&'static [u8], TextProblem> {
     match line.as_slice() {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(TextProblem::Utf16),
         [0xef, 0xbb, 0xbf, ..] => {
             line.drain(..3);
-            Ok(())
+            Ok(&[0xef, 0xbb, 0xbf])
         }
-        _ => Ok(()),
+        _ => Ok(&[]),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(stream: &str, limit: usize) -> Vec<Result<(u32, u64, String), String>> {
-        Documents::with_limit(stream.as_bytes(), limit)
-            .map(|document| match document {
-                Ok(d) => Ok((d.number, d.first_line, d.text)),
-                Err(e) => Err(e.problem.to_string()),
-            })
-            .collect()
-    }
-
-    fn document(number: u32, first_line: u64, text: &str) -> Result<(u32, u64, String), String> {
-        Ok((number, first_line, text.to_owned()))
-    }
-
-    #[test]
-    fn documents_know_their_number_and_line() {
-        assert_eq!(
-            texts(
-                "# x\n\na: 1\n---\n# y\n---\nb: 2\nc: ---\n...\n\n---\nd: 3",
-                1000
-            ),
-            [
-                document(1, 3, "a: 1\n"),
-                document(3, 6, "---\nb: 2\nc: ---\n"),
-                document(4, 11, "---\nd: 3"),
-            ]
-        );
-    }
-
-    #[test]
-    fn json_objects_end_at_their_brace() {
-        assert_eq!(
-            texts("{\"a\": \"}\\\"\"}{\"b\":\n[{}]}\n{c: 1}\n{d: 2}", 1000),
-            [
-                document(1, 1, "{\"a\": \"}\\\"\"}"),
-                document(2, 1, "{\"b\":\n[{}]}"),
-                // YAML in braces is one document, and no valid one.
-                document(3, 3, "{c: 1}\n{d: 2}"),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_document_of_just_the_limit_passes_and_one_byte_more_does_not() {
-        assert_eq!(texts("abcde\n---\n", 6), [document(1, 1, "abcde\n")]);
-        let too_large = [Err(
-            "larger than 0 MiB, the most one document may have".to_owned()
-        )];
-        assert_eq!(texts("abcdef\n---\nok", 6), too_large);
-        assert_eq!(texts("a\nb\nc\nd\n", 6), too_large);
-    }
-
-    #[test]
-    fn text_that_is_none_is_told_by_its_line() {
-        let mut stream = b"a: 1\nb: \xe9\n---\nc: 3\n".to_vec();
-        let found: Vec<_> = Documents::new(&stream[..])
-            .map(|d| d.map(|d| d.text))
-            .collect();
-        let message = found[0].as_ref().unwrap_err().problem.to_string();
-        assert_eq!(message, "not UTF-8 text: line 2 holds the byte 0xe9");
-        assert_eq!(
-            found[1].as_ref().unwrap(),
-            "---\nc: 3\n",
-            "the next document is fine"
-        );
-        stream[0] = 0;
-        assert_eq!(
-            Documents::new(&stream[..]).filter(Result::is_err).count(),
-            1
-        );
-    }
-}
+mod tests;

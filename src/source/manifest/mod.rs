@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `paths` | which files an argument names |
 //! | `documents`, `lines`, `items` | a stream into documents, a list into its items |
+//! | `extent` | which bytes of the stream are whose |
 //! | `guard`, `tree` | text into a value tree, within bounds |
 //! | `kind`, `typed`, `object` | a tree into an object of the model |
 //! | `document`, `collect` | all objects of a document, of all documents |
@@ -17,6 +18,7 @@
 mod collect;
 mod document;
 mod documents;
+mod extent;
 mod guard;
 mod items;
 mod kind;

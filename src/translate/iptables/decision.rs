@@ -38,6 +38,8 @@ pub(super) struct Decision<'a> {
     pub(super) names: ServiceChainNames,
     /// More than a thousand endpoints in the cluster: rules that grow with them lose comments.
     pub(super) terse: bool,
+    /// How many endpoints there are, usable or not.
+    pub(super) endpoints: usize,
     choice: EndpointChoice,
     endpoint_chains: BTreeMap<SocketAddr, Arc<str>>,
 }
@@ -64,6 +66,7 @@ impl<'a> Decision<'a> {
             text: port.name.to_string(),
             names,
             terse,
+            endpoints: endpoints.len(),
             choice,
             endpoint_chains,
         }

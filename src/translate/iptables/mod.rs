@@ -6,6 +6,9 @@
 //! do, the [`dispatch`] rules in chains shared by all services, and its own [`chains`]. [`base`]
 //! holds what is there without any service.
 //!
+//! [`LiveRules`] keeps what every service contributes in memory, so that a change costs translation
+//! for the services it touches only.
+//!
 //! Must not read or write the kernel, and must not order services by anything but the snapshot.
 //!
 //! kube-proxy's canary chains are left out on purpose: they exist to notice a flush, and portolan
@@ -15,6 +18,7 @@ mod base;
 mod chains;
 mod decision;
 mod dispatch;
+mod live;
 pub mod names;
 mod options;
 mod rules;
@@ -22,6 +26,7 @@ mod ruleset;
 mod selection;
 
 pub use dispatch::{DispatchChain, DispatchRule};
+pub use live::{LiveRules, Update};
 pub use options::{IptablesOptions, LocalDetector, NfacctObjects};
 pub use ruleset::{IptablesRuleset, ServicePortRules};
 pub use selection::probability_threshold;

@@ -10,7 +10,7 @@ use crate::plan::xtables::rule::{XtChain, XtJump, XtRule, XtRuleset};
 
 /// kube-proxy calls a cluster large from this many endpoints on, counted over all service ports,
 /// ready or not.
-const LARGE_CLUSTER_ENDPOINTS: usize = 1000;
+pub(super) const LARGE_CLUSTER_ENDPOINTS: usize = 1000;
 
 /// What one service port contributes to the ruleset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ServicePortRules {
     pub chains: Vec<XtChain>,
     /// Its rules in chains shared with other services, in their order there.
     pub dispatch: Vec<DispatchRule>,
+    /// How many endpoints it has, usable or not.
+    pub endpoints: usize,
 }
 
 /// The iptables rules of one family on one node.
@@ -37,6 +39,19 @@ impl<'a> IptablesRuleset<'a> {
             snapshot,
             options,
             large_cluster: is_large_cluster(snapshot, options),
+        }
+    }
+
+    /// The rules for a snapshot of which is known whether it is of a large cluster.
+    pub(super) fn sized(
+        snapshot: &'a Snapshot,
+        options: &'a IptablesOptions,
+        large_cluster: bool,
+    ) -> Self {
+        Self {
+            snapshot,
+            options,
+            large_cluster,
         }
     }
 
@@ -89,11 +104,12 @@ impl<'a> IptablesRuleset<'a> {
         }
     }
 
-    fn rules_of(&self, port: &ProxiedPort) -> ServicePortRules {
+    pub(super) fn rules_of(&self, port: &ProxiedPort) -> ServicePortRules {
         let decision = Decision::new(port, self.snapshot, self.options, self.large_cluster);
         ServicePortRules {
             chains: service_chains(&decision),
             dispatch: dispatch_rules(&decision),
+            endpoints: decision.endpoints,
         }
     }
 }

@@ -6,7 +6,6 @@
 //! with the number of Services. Must not decide when to program: the loop does.
 
 mod adoption;
-mod hearing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,22 +14,22 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use self::adoption::LiveComparison;
-use self::hearing::Hearing;
 use super::backend::Nftables;
 use super::memory::Stale;
 use crate::agent::backend::Backend;
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
+use crate::agent::hearing::Hearing;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
-use crate::kernel::nft::{CommitError, NftKernel, ReadError};
+use crate::kernel::nft::{CommitError, Interest, NftKernel, ReadError};
 use crate::model::{IpFamily, Snapshot, Touched};
 use crate::plan::diff::Step;
 use crate::plan::nftables::{NftRuleset, TableDelta};
-use crate::plan::op::Op;
-use crate::translate::nftables::{LiveTable, Replacement, SetId, Update};
+use crate::plan::op::{Op, TableRef};
+use crate::translate::nftables::{LiveTable, Replacement, SetId, TABLE, Update};
 
 /// Programs the nftables mode over a socket, in the namespace that it was opened in.
 #[derive(Debug)]
@@ -65,13 +64,13 @@ impl LiveSync {
         take_over: bool,
     ) -> Result<Self, ProgramError> {
         let facts = NodeFacts::probe(&mut socket)?;
-        let hearing = match Hearing::open(&facts.families, &socket) {
-            Ok(hearing) => Some(hearing),
-            Err(error) => {
-                tracing::warn!(%error, "changes by other programs are looked for, not heard");
-                None
-            }
-        };
+        let interest = facts.families.iter().fold(Interest::new(), |all, family| {
+            all.table(TableRef {
+                family: *family,
+                name: TABLE.into(),
+            })
+        });
+        let hearing = Hearing::open(interest, &socket);
         Ok(Self {
             socket,
             config: config.clone(),

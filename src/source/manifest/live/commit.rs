@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::LiveManifests;
-use super::file::{File, FileKey, Held};
+use super::file::{FileKey, Held};
 use super::pods::selects;
 use super::slices::Touch;
-use super::stage::Staged;
+use super::stage::{Reread, Staged};
 use crate::model::{NamespacedName, Node, Pod, Service, Snapshot, SnapshotDelta};
 use crate::source::manifest::kind::Kind;
 use crate::source::manifest::object::Object;
@@ -87,7 +87,7 @@ impl LiveManifests {
         }
     }
 
-    fn put(&mut self, key: FileKey, file: Option<File>) {
+    fn put(&mut self, key: FileKey, file: Option<Reread>) {
         let Some(file) = file else {
             self.links.remove(&key);
             self.files.remove(&key);
@@ -98,7 +98,12 @@ impl LiveManifests {
         } else {
             self.links.remove(&key);
         }
-        self.files.insert(key, file);
+        let known = self.files.entry(key).or_default();
+        known.target = file.target;
+        known.once = file.once;
+        known.identity = file.identity;
+        known.tail = file.tail;
+        file.patch.apply(&mut known.documents);
     }
 
     /// Enters new objects; the names of the pods among them.
@@ -185,9 +190,9 @@ fn remove(
     pods: &mut Vec<NamespacedName>,
 ) {
     for held in removed {
-        match (held.kind, &held.service) {
+        match (held.kind, held.service()) {
             (Kind::EndpointSlice, Some(service)) => {
-                let touch = touches.entry(service.clone()).or_default();
+                let touch = touches.entry(service).or_default();
                 touch.removed.insert(held.name.clone());
             }
             (Kind::Endpoints, _) => {

@@ -4,9 +4,9 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `listing`, `look` | which files there are, and which of them changed paths concern |
-//! | `reading` | which documents of a file changed |
+//! | `reading`, `unchanged` | which documents of a file changed |
 //! | `file` | what is remembered of files |
-//! | `stage` | a new state without errors, not in force yet |
+//! | `stage`, `twice` | a new state without errors, not in force yet |
 //! | `commit`, `slices`, `pods` | putting it in force; the slices of the Services it touches |
 //!
 //! Owns what is needed to undo a document: the names of the objects it holds. The objects are in
@@ -21,6 +21,8 @@ mod pods;
 mod reading;
 mod slices;
 mod stage;
+mod twice;
+mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

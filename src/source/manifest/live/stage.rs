@@ -1,17 +1,20 @@
 //! A new state of the files, complete and free of errors, but not in force yet.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::super::collect::{MAX_ERRORS, SkippedKinds, twice};
+use super::super::collect::{MAX_ERRORS, SkippedKinds};
 use super::super::document::Contents;
+use super::super::extent::Extent;
+use super::super::kind::Kind;
 use super::super::object::Object;
 use super::super::problem::{ManifestError, ManifestErrors, Note, Origin};
 use super::LiveManifests;
-use super::file::{Entry, File, FileKey, Held, Identity, ObjectKey};
+use super::file::{FileKey, Held, Identity, ObjectKey, Patch, Patched};
 use super::listing::{Arguments, Listing, target};
 use super::look::{Look, Looker, is_as_before};
-use super::reading::{Reading, read};
+use super::reading::FileReader;
 use crate::model::{NamespacedName, Service};
 use crate::source::changes::Changes;
 use crate::source::manifest::paths::{self, Input};
@@ -26,7 +29,7 @@ pub struct Staged {
     pub origins: BTreeMap<NamespacedName, Origin>,
     /// What the authors should know.
     pub notes: Vec<Note>,
-    pub(super) files: BTreeMap<FileKey, Option<File>>,
+    pub(super) files: BTreeMap<FileKey, Option<Reread>>,
     pub(super) removed: Vec<Held>,
     /// Everything that came or changed but Services.
     pub(super) added: Vec<Object>,
@@ -35,12 +38,22 @@ pub struct Staged {
     pub(super) arguments: Option<Arguments>,
 }
 
+/// A file that was read (again).
+#[derive(Debug)]
+pub(super) struct Reread {
+    pub(super) target: Option<Box<Path>>,
+    pub(super) once: bool,
+    pub(super) identity: Option<Identity>,
+    pub(super) patch: Patch,
+    pub(super) tail: Extent,
+}
+
 /// Collects what files give.
 #[derive(Default)]
-struct Stage {
-    staged: Staged,
+pub(super) struct Stage {
+    pub(super) staged: Staged,
     skipped: SkippedKinds,
-    errors: Vec<(FileKey, ManifestError)>,
+    pub(super) errors: Vec<(FileKey, ManifestError)>,
 }
 
 impl LiveManifests {
@@ -107,35 +120,42 @@ impl LiveManifests {
         staged.files.insert(key.clone(), None);
     }
 
-    fn read(&mut self, key: FileKey, stage: &mut Stage) {
-        let is_stdin = key.path.as_os_str() == "-"
-            && self
-                .input
-                .paths
-                .get(key.argument)
-                .is_some_and(|text| text == "-");
-        let name = if is_stdin {
+    fn is_stdin(&self, key: &FileKey) -> bool {
+        let argument = self.input.paths.get(key.argument);
+        key.path.as_os_str() == "-" && argument.is_some_and(|text| text == "-")
+    }
+
+    /// How messages name a file.
+    pub(super) fn name(&self, key: &FileKey) -> Arc<str> {
+        if self.is_stdin(key) {
             Input::Stdin.name()
         } else {
             Input::File(key.path.clone()).name()
-        };
+        }
+    }
+
+    fn read(&mut self, key: FileKey, stage: &mut Stage) {
+        let name = self.name(&key);
+        let is_stdin = self.is_stdin(&key);
+        let once = is_stdin || paths::is_inherited(&key.path);
         let before = self.files.get(&key);
-        let before = before.map_or(&[][..], |file| &file.documents);
-        let strict = self.input.strict;
-        let names = &mut self.names;
-        let (readings, errors, identity) = if is_stdin {
-            let (readings, errors) = read(&name, std::io::stdin(), before, strict, names);
-            (readings, errors, None)
+        let mut reader = FileReader {
+            name: &name,
+            strict: self.input.strict,
+            names: &mut self.names,
+            before: before.map_or(&[], |file| &file.documents),
+            tail: before.map_or(Extent::of(b""), |file| file.tail),
+        };
+        let mut identity = None;
+        let reading = if is_stdin {
+            reader.stream(std::io::stdin())
         } else {
             match paths::open(&key.path) {
+                Ok(file) if once => reader.stream(file),
                 Ok(file) => {
                     let metadata = file.metadata().ok();
-                    let (readings, errors) = read(&name, file, before, strict, names);
-                    (
-                        readings,
-                        errors,
-                        metadata.as_ref().and_then(Identity::lasting),
-                    )
+                    identity = metadata.as_ref().and_then(Identity::lasting);
+                    reader.file(&file)
                 }
                 Err(problem) => {
                     let error = ManifestError::new(Origin::file(name), problem);
@@ -144,123 +164,45 @@ impl LiveManifests {
                 }
             }
         };
-        let found = !readings.is_empty() || !errors.is_empty();
-        for error in errors {
+        let before = reader.before;
+        let file = Reread {
+            target: target(&key.path).filter(|_| !is_stdin),
+            once,
+            identity,
+            patch: reading.patch,
+            tail: reading.tail,
+        };
+        let mut found = reading.errors.len();
+        for error in reading.errors {
             let mut origin = Origin::file(Arc::clone(&name));
             origin.document = error.document;
             let error = ManifestError::new(origin, error.problem);
             stage.errors.push((key.clone(), error));
         }
-        if !found {
+        found += file.patch.documents(before).count();
+        if found == 0 {
             stage.staged.notes.push(Note {
                 origin: Origin::file(Arc::clone(&name)),
                 object: None,
                 text: "holds no objects".to_owned(),
             });
         }
-        let documents = stage.documents(&key, before, readings);
-        let file = File {
-            name,
-            target: target(&key.path).filter(|_| !is_stdin),
-            once: is_stdin || paths::is_inherited(&key.path),
-            identity,
-            documents,
-        };
-        stage.staged.files.insert(key, Some(file));
-    }
-
-    /// Finds objects that are now defined more than once.
-    fn find_twice(&self, stage: &mut Stage) {
-        let staged = &stage.staged;
-        let going: HashSet<ObjectKey> = staged.removed.iter().map(Held::key).collect();
-        let mut coming: HashSet<&ObjectKey> = HashSet::with_capacity(staged.added_keys.len());
-        let twice: HashSet<ObjectKey> = staged
-            .added_keys
-            .iter()
-            .filter(|key| {
-                !coming.insert(key) || (self.owned.contains(*key) && !going.contains(*key))
-            })
-            .cloned()
-            .collect();
-        if !twice.is_empty() {
-            let errors = self.twice(&twice, staged);
-            stage.errors.extend(errors);
-        }
-    }
-
-    /// The errors about these objects. Looks at all files, but only where something is wrong.
-    fn twice(&self, keys: &HashSet<ObjectKey>, staged: &Staged) -> Vec<(FileKey, ManifestError)> {
-        let unchanged = self.files.iter();
-        let unchanged = unchanged.filter(|(key, _)| !staged.files.contains_key(key));
-        let changed = staged.files.iter();
-        let changed = changed.filter_map(|(key, file)| Some((key, file.as_ref()?)));
-        let mut files: Vec<(&FileKey, &File)> = unchanged.chain(changed).collect();
-        files.sort_by_key(|(key, _)| *key);
-        let mut first: HashMap<ObjectKey, Origin> = HashMap::new();
-        let mut errors = Vec::new();
-        for (key, file) in files {
-            for document in &file.documents {
-                for held in &document.held {
-                    let object = held.key();
-                    if !keys.contains(&object) {
-                        continue;
-                    }
-                    let origin = Origin {
-                        file: Arc::clone(&file.name),
-                        document: Some(document.number),
-                        item: held.item,
-                    };
-                    if let Some(first) = first.get(&object) {
-                        let error = twice(held.kind, &held.name, origin, first.clone());
-                        errors.push((key.clone(), error));
-                    } else {
-                        first.insert(object, origin);
-                    }
-                }
+        let gone = file.patch.gone(before).flat_map(|document| &document.held);
+        stage.staged.removed.extend(gone.cloned());
+        for patched in &file.patch.middle {
+            if let Patched::New(document) = patched {
+                let keys = document.held.iter().map(Held::key);
+                stage.staged.added_keys.extend(keys);
             }
         }
-        errors
+        for contents in reading.contents {
+            stage.contents(&key, contents);
+        }
+        stage.staged.files.insert(key, Some(file));
     }
 }
 
 impl Stage {
-    /// Enters the documents of a file; what is no longer in it goes.
-    fn documents(
-        &mut self,
-        key: &FileKey,
-        before: &[Entry],
-        readings: Vec<Reading>,
-    ) -> Box<[Entry]> {
-        let mut stays = vec![false; before.len()];
-        let mut documents = Vec::with_capacity(readings.len());
-        for reading in readings {
-            match reading {
-                Reading::Same(place, number) => {
-                    stays[place] = true;
-                    documents.push(Entry {
-                        hash: before[place].hash,
-                        number,
-                        held: before[place].held.clone(),
-                    });
-                }
-                Reading::New {
-                    hash,
-                    number,
-                    contents,
-                } => {
-                    let held = Held::all(&contents);
-                    self.staged.added_keys.extend(held.iter().map(Held::key));
-                    documents.push(Entry { hash, number, held });
-                    self.contents(key, contents);
-                }
-            }
-        }
-        for (document, _) in before.iter().zip(stays).filter(|(_, stays)| !stays) {
-            self.staged.removed.extend(document.held.iter().cloned());
-        }
-        documents.into_boxed_slice()
-    }
-
     fn contents(&mut self, key: &FileKey, contents: Contents) {
         self.staged.notes.extend(contents.notes);
         self.skipped.extend(contents.skipped);
@@ -295,7 +237,7 @@ impl Stage {
             });
         }
         for held in &staged.removed {
-            if held.kind == super::super::kind::Kind::Service {
+            if held.kind == Kind::Service {
                 staged.services.entry(held.name.clone()).or_insert(None);
             }
         }

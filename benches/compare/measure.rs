@@ -16,6 +16,8 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
+use crate::result::Sample;
+
 /// How often to look whether a command has ended. It bounds the error of the wall time.
 const POLL: Duration = Duration::from_micros(500);
 
@@ -43,17 +45,33 @@ pub(crate) struct Usage {
     pub(crate) stopped: bool,
 }
 
+impl From<Usage> for Sample {
+    fn from(usage: Usage) -> Self {
+        if usage.stopped {
+            // What it had used by then says nothing about what it would have used.
+            return Self::stopped_after(Duration::from_secs_f64(usage.wall_seconds));
+        }
+        Self {
+            wall_seconds: usage.wall_seconds,
+            cpu_seconds: Some(usage.user_seconds + usage.kernel_seconds),
+            kernel_seconds: Some(usage.kernel_seconds),
+            peak_megabytes: Some(usage.peak_kilobytes as f64 / 1024.0),
+            ..Self::default()
+        }
+    }
+}
+
 /// Runs a command in this process's network namespace and measures it.
 ///
 /// # Errors
 ///
 /// The command cannot be started, or it failed; its own words have gone to standard error.
 pub(crate) fn measure(
-    command: &[&std::ffi::OsStr],
+    command: &[OsString],
     stdin: Option<&Path>,
     limit: Duration,
 ) -> anyhow::Result<Usage> {
-    let mut helper = Command::new(std::env::current_exe()?);
+    let mut helper = Command::new("/proc/self/exe");
     helper.args(["measure", "--limit", &limit.as_secs().to_string()]);
     if let Some(stdin) = stdin {
         helper.arg("--stdin").arg(stdin);
@@ -70,7 +88,7 @@ pub(crate) fn measure(
     serde_json::from_slice(&output.stdout).context("cannot read the measurement")
 }
 
-fn describe(command: &[&std::ffi::OsStr]) -> String {
+fn describe(command: &[OsString]) -> String {
     let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
     words.join(" ")
 }

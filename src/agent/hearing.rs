@@ -1,4 +1,7 @@
-//! Hearing what other programs do to our tables.
+//! Hearing what other programs do to what is ours, in the modes that follow changes.
+//!
+//! Turns notifications into what the loop acts on. Must not know which tables a mode has, and must
+//! not repair.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,28 +10,26 @@ use crate::agent::repair;
 use crate::agent::run::programmer::Foreign;
 use crate::kernel::Socket;
 use crate::kernel::nft::{Heard, Interest, MonitorError, NftMonitor};
-use crate::model::IpFamily;
-use crate::plan::op::TableRef;
-use crate::translate::nftables::TABLE;
 
-/// The monitor of one programmer, or the reason why there is none.
+/// The monitor of one programmer.
 #[derive(Debug)]
 pub(super) struct Hearing {
     monitor: NftMonitor,
 }
 
 impl Hearing {
-    /// Listens to the tables of these families; what `writer` does is not heard.
-    pub(super) fn open(families: &[IpFamily], writer: &Socket) -> Result<Self, MonitorError> {
-        let interest = families.iter().fold(Interest::new(), |interest, family| {
-            interest.table(TableRef {
-                family: *family,
-                name: TABLE.into(),
-            })
-        });
-        let mut monitor = NftMonitor::open(interest)?;
+    /// Listens to what is of interest; what `writer` does is not heard. Says so and goes on without
+    /// where listening is impossible.
+    pub(super) fn open(interest: Interest, writer: &Socket) -> Option<Self> {
+        let mut monitor = match NftMonitor::open(interest) {
+            Ok(monitor) => monitor,
+            Err(error) => {
+                tracing::warn!(%error, "changes by other programs are looked for, not heard");
+                return None;
+            }
+        };
         monitor.ignore(writer);
-        Ok(Self { monitor })
+        Some(Self { monitor })
     }
 
     /// A duplicate of the monitor's descriptor.
@@ -69,5 +70,10 @@ impl Hearing {
             }
         }
         Ok(all)
+    }
+
+    /// The generation that the last foreign transaction heard has made, whatever it was about.
+    pub(super) fn last_generation(&self) -> Option<u32> {
+        self.monitor.last_generation()
     }
 }
