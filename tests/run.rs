@@ -16,6 +16,8 @@ mod agent;
 mod files;
 #[path = "run/health_check_ports.rs"]
 mod health_check_ports;
+#[path = "run/hearing.rs"]
+mod hearing;
 #[path = "run/lifecycle.rs"]
 mod lifecycle;
 #[path = "run/observe.rs"]

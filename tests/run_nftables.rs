@@ -12,6 +12,8 @@ mod support;
 
 #[path = "run/agent.rs"]
 mod agent;
+#[path = "run/damage.rs"]
+mod damage;
 #[path = "run/files.rs"]
 mod files;
 #[path = "run/health_check_ports.rs"]

@@ -1,4 +1,4 @@
-//! Damage that is heard of, and repaired at once. In nftables mode.
+//! Damage that is heard of, and repaired at once.
 
 use std::fmt::Write;
 use std::process::{Command, Stdio};
@@ -9,106 +9,32 @@ use nix::sys::signal::Signal;
 
 use crate::agent::{Agent, Directory};
 use crate::support::dial::Outcome;
-use crate::support::{Service, Testbed};
+use crate::support::{Mode, Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
 /// No look at the kernel but by hearing.
-const ON_ITS_OWN: [&str; 2] = ["--sync-period", "1h"];
+pub(crate) const ON_ITS_OWN: [&str; 2] = ["--sync-period", "1h"];
 
-fn directory(bed: &Testbed) -> Directory {
+pub(crate) fn directory(bed: &Testbed) -> Directory {
     let directory = Directory::new();
     let web = Service::new("web", "10.233.10.10").to(&bed.pods);
     directory.write("web.yaml", &[web.node_port(30080)]);
     directory
 }
 
-fn nft(bed: &Testbed, script: &str) {
+pub(crate) fn nft(bed: &Testbed, script: &str) {
     let node = &bed.node.namespace;
     node.run_with_input("nft", &["-f", "-"], &format!("{script}\n"));
 }
 
-fn repairs(agent: &Agent<'_>, damage: &str) -> f64 {
+/// What stops all traffic to Services.
+fn flush() -> &'static str {
+    Mode::expects("flush table ip nat", "flush table ip portolan")
+}
+
+pub(crate) fn repairs(agent: &Agent<'_>, damage: &str) -> f64 {
     let name = format!("portolan_repairs_total{{damage=\"{damage}\"}}");
     agent.metric(&name).unwrap_or_default()
-}
-
-/// Does something to the rules, and waits until nothing is left of it, and until it was named in
-/// the log and counted.
-#[track_caller]
-fn is_repaired(script: &str, words: &str, damage: &str) {
-    let bed = Testbed::with_pods(1);
-    let directory = directory(&bed);
-    let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
-    let rules = bed.node.namespace.rules();
-    nft(&bed, script);
-    agent.eventually(script, |_| bed.node.namespace.rules() == rules);
-    assert_eq!(bed.node.dial(VIP).answer().server, "pod-1");
-    agent.eventually("it is counted", |agent| repairs(agent, damage) == 1.0);
-    let log = agent.log();
-    assert!(log.contains(words), "{log}");
-    assert!(log.contains("by nft (pid "), "{log}");
-    assert!(log.contains(" repaired "), "{log}");
-    agent.stop();
-    bed.verb_on("verify", directory.path(), &[]).exits(0);
-}
-
-#[test]
-fn a_deleted_table_is_repaired() {
-    is_repaired(
-        "delete table ip portolan",
-        "table ip portolan deleted",
-        "table_deleted",
-    );
-}
-
-#[test]
-fn a_flushed_table_is_repaired() {
-    is_repaired("flush table ip portolan", "deleted from ", "rules_deleted");
-}
-
-#[test]
-fn a_flushed_ruleset_is_repaired() {
-    is_repaired(
-        "flush ruleset",
-        "table ip portolan deleted",
-        "table_deleted",
-    );
-}
-
-#[test]
-fn deleted_elements_are_repaired() {
-    is_repaired(
-        "flush map ip portolan services",
-        "deleted from map services of table ip portolan",
-        "elements_deleted",
-    );
-}
-
-#[test]
-fn an_element_added_by_others_goes() {
-    is_repaired(
-        "add element ip portolan cluster-ips { 10.233.1.1 }",
-        "1 element added to set cluster-ips of table ip portolan",
-        "elements_added",
-    );
-}
-
-#[test]
-fn a_rule_added_by_others_goes() {
-    is_repaired(
-        "insert rule ip portolan nat-prerouting accept",
-        "1 rule added to chain nat-prerouting of table ip portolan",
-        "rules_added",
-    );
-}
-
-#[test]
-fn a_chain_added_by_others_goes() {
-    is_repaired(
-        "add chain ip portolan theirs",
-        "chain theirs of table ip portolan added",
-        "chain_added",
-    );
 }
 
 /// When a client that connects every 10 ms gets its answers, from `start` on.
@@ -146,7 +72,7 @@ fn a_flush_is_over_for_clients_within_100_ms() {
             let bed = &bed;
             let client = scope.spawn(move || answers(bed, start, &over));
             thread::sleep(Duration::from_millis(100));
-            nft(bed, "flush table ip portolan");
+            nft(bed, flush());
             (start.elapsed(), client.join().unwrap())
         });
         let next = answered.iter().find(|&&at| at > flushed);
@@ -173,11 +99,12 @@ fn a_storm_of_damage_is_damped_and_told() {
     let before = commits(&agent);
     let (mut flushes, end) = (0, Instant::now() + Duration::from_secs(3));
     while Instant::now() < end || flushes < 100 {
-        nft(&bed, "flush table ip portolan");
+        nft(&bed, flush());
         flushes += 1;
     }
     let storm = end.elapsed().as_secs_f64() + 3.0;
-    // 0, 50, 100, 200, 400, 800, 1600 ms apart, then every 3 s.
+    // 0, 50, 100, 200, 400, 800, 1600 ms apart, then every 3 s; fewer on a machine so busy that
+    // tables cannot be read between two flushes.
     let repaired = commits(&agent) - before;
     assert!(
         (2.0..12.0 + storm).contains(&repaired),
@@ -200,13 +127,11 @@ fn what_is_not_heard_is_read() {
     let mut agent = Agent::start(&bed, &directory, &ON_ITS_OWN);
     let rules = bed.node.namespace.rules();
     agent.signal(Signal::SIGSTOP);
-    nft(
-        &bed,
-        "table ip theirs { set s { type mark; }; }\ntable inet other",
-    );
+    nft(&bed, "table ip theirs { set s { type mark; }; }");
     let mut elements = String::new();
+    let long = "x".repeat(120);
     for mark in 0..1000 {
-        write!(elements, "{mark}, ").unwrap();
+        write!(elements, "{mark} comment \"{long}\", ").unwrap();
     }
     // Each line is a transaction of its own.
     let round = format!("add element ip theirs s {{ {elements} }}\nflush set ip theirs s\n");
@@ -216,12 +141,12 @@ fn what_is_not_heard_is_read() {
         command.stdout(Stdio::null()).spawn().unwrap()
     });
     let mut stdin = child.stdin.take().unwrap();
-    for _ in 0..100 {
+    for _ in 0..150 {
         std::io::Write::write_all(&mut stdin, round.as_bytes()).unwrap();
     }
     drop(stdin);
     assert!(child.wait().unwrap().success());
-    nft(&bed, "flush map ip portolan services");
+    nft(&bed, flush());
     agent.signal(Signal::SIGCONT);
     agent.eventually("it is repaired", |_| bed.node.namespace.rules() == rules);
     agent.eventually("it is told", |agent| repairs(agent, "overrun") == 1.0);

@@ -85,6 +85,7 @@ impl Keeper {
             check_at: now + periods.sync,
         };
         keeper.rebind_later(now);
+        keeper.listen(now);
         Ok(keeper)
     }
 
@@ -257,6 +258,8 @@ impl Keeper {
             Ok(done) => self.programmed(&done, elapsed, now + elapsed),
             Err(error) => self.failed(&error, elapsed, now + elapsed),
         }
+        // What was not heard while the programmer was at it makes nothing readable.
+        self.listen(now + elapsed);
     }
 
     fn programmed(&mut self, done: &Programmed, elapsed: Duration, now: Instant) {

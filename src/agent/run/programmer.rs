@@ -52,8 +52,8 @@ pub trait Programmer {
         None
     }
 
-    /// Takes everything that was heard of other programs since the last call. If there is any of
-    /// it, the loop calls [`resync`](Self::resync), at once or damped.
+    /// Takes everything that was heard of other programs since the last call. Also called after
+    /// each of the methods above, so that they may put something there. If there is any of it, the loop calls [`resync`](Self::resync), at once or damped.
     ///
     /// # Errors
     /// Nothing can be heard any more; the loop goes on with [`disturbed`](Self::disturbed).

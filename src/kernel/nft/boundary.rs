@@ -2,7 +2,7 @@
 //! against [`fake::FakeKernel`](super::fake::FakeKernel).
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Committed};
 use super::error::{CommitError, EncodeError, ReadError};
@@ -153,14 +153,18 @@ pub fn read_consistently<K: NftKernel, T>(
     kernel: &mut K,
     mut read: impl FnMut(&mut K) -> Result<T, ReadError>,
 ) -> Result<(u32, T), ReadError> {
-    const ATTEMPTS: u32 = 50;
+    const ATTEMPTS: u32 = 10;
+    const AT_LEAST: Duration = Duration::from_secs(1);
     const FIRST_PAUSE: Duration = Duration::from_millis(2);
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 {
+    let started = Instant::now();
+    let mut attempts = 0;
+    while attempts < ATTEMPTS || started.elapsed() < AT_LEAST {
+        if attempts > 0 {
             // A loader such as iptables-restore commits once; it only has to be given time. A
             // program that commits without end leaves gaps, one of which is long enough.
-            thread::sleep(FIRST_PAUSE * 2u32.saturating_pow(attempt.min(4)));
+            thread::sleep(FIRST_PAUSE * 2u32.saturating_pow(attempts.min(4)));
         }
+        attempts += 1;
         let before = kernel.generation()?;
         match read(kernel) {
             Ok(value) if kernel.generation()? == before => return Ok((before, value)),
@@ -168,7 +172,7 @@ pub fn read_consistently<K: NftKernel, T>(
             Err(error) => return Err(error),
         }
     }
-    Err(ReadError::Unstable { attempts: ATTEMPTS })
+    Err(ReadError::Unstable { attempts })
 }
 
 impl NftBatch for Batch {

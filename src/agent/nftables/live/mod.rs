@@ -23,11 +23,12 @@ use crate::agent::hearing::Hearing;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::nft::{CommitError, Interest, NftKernel};
+use crate::kernel::nft::{CommitError, Interest, NftKernel, ReadError};
 use crate::kernel::{Socket, memory};
 use crate::model::{IpFamily, Snapshot, Touched};
+use crate::plan::diff::Step;
 use crate::plan::nftables::{NftRuleset, TableDelta};
-use crate::plan::op::TableRef;
+use crate::plan::op::{Op, TableRef};
 use crate::translate::nftables::{LiveTable, Replacement, SetId, TABLE, Update};
 
 /// Programs the nftables mode over a socket, in the namespace that it was opened in.
@@ -95,7 +96,13 @@ impl LiveSync {
         if let Some(hearing) = &mut self.hearing {
             hearing.pause().map_err(other)?;
         }
-        let outcome = self.adopt(snapshot, &backend);
+        let outcome = match self.adopt(snapshot, &backend) {
+            Err(error) if self.backend.is_some() && is_disturbed(&error) => {
+                tracing::info!("{error}: writing all without reading");
+                self.replace(snapshot, &backend)
+            }
+            outcome => outcome,
+        };
         if let Some(hearing) = &mut self.hearing {
             let resumed = hearing.resume(self.generation, &mut self.socket);
             resumed.map_err(other)?;
@@ -138,6 +145,33 @@ impl LiveSync {
         }
         self.tables = comparison.into_tables();
         self.warn(competitors);
+        Ok(programmed(done, started))
+    }
+
+    /// Writes the tables whole, whatever the kernel holds: where other programs commit faster than
+    /// tables are read, nothing else comes to an end. Rules of another proxy were seen to at the
+    /// start.
+    fn replace(
+        &mut self,
+        snapshot: &Snapshot,
+        backend: &Nftables,
+    ) -> Result<Programmed, ProgramError> {
+        let options = backend.options().iter().cloned();
+        let tables: Vec<_> = options.map(|o| LiveTable::new(snapshot, o)).collect();
+        let started = Instant::now();
+        let mut done = Done::default();
+        let mut load = Load::new(&mut self.socket, None, &mut done);
+        for table in &tables {
+            load.begin_family()?;
+            // Only what is there can be deleted.
+            load.take(Step::Op(Op::AddTable(table.table())))?;
+            table.load(true, &mut |step| load.take(step))?;
+        }
+        load.flush()?;
+        if let Some(generation) = done.generation {
+            self.generation = generation;
+        }
+        self.tables = tables;
         Ok(programmed(done, started))
     }
 
@@ -334,6 +368,14 @@ impl Programmer for LiveSync {
         }
         Ok(programmed(removal.commit(&mut self.socket)?, started))
     }
+}
+
+/// Other programs commit faster than this one can read.
+fn is_disturbed(error: &ProgramError) -> bool {
+    matches!(
+        error,
+        ProgramError::Sync(SyncError::Busy | SyncError::Read(ReadError::Unstable { .. }))
+    )
 }
 
 /// The set's name for ever, if it is one of those that are always there.

@@ -345,6 +345,22 @@ fn damage_is_repaired_at_once_and_counted() {
 }
 
 #[test]
+fn what_others_do_while_rules_are_written_is_repaired_too() {
+    let mut bench = Bench::new();
+    bench.asked();
+    bench.change(&["a"]);
+    // Nothing becomes readable: it was missed, and is known to have been.
+    bench.script.borrow_mut().heard.push(Foreign {
+        damage: "overrun",
+        text: "something was missed".to_owned(),
+    });
+    bench.step();
+    assert_eq!(bench.asked(), ["update a of 1"]);
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.asked(), ["resync Foreign with 1"]);
+}
+
+#[test]
 fn a_storm_of_damage_is_damped_and_does_not_hold_up_other_changes() {
     let mut bench = Bench::new();
     bench.asked();
