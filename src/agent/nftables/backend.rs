@@ -10,7 +10,7 @@ use crate::agent::backend::{Backend, FamilyChanges};
 use crate::agent::facts::{NodeFacts, Prerequisites};
 use crate::agent::sync::{Done, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::nft::{NftKernel, ReadError};
+use crate::kernel::nft::{NftKernel, READ_PATIENCE, ReadError};
 use crate::model::Snapshot;
 use crate::plan::nftables::{TableState, deviations};
 use crate::translate::nftables::{LiveTable, NftablesOptions, NftablesRuleset};
@@ -55,7 +55,8 @@ impl Backend for Nftables {
         snapshot: &Snapshot,
         take_over: bool,
     ) -> Result<LiveComparison, ReadError> {
-        let comparison = LiveComparison::new(kernel, snapshot, &self.options, take_over)?;
+        let comparison =
+            LiveComparison::new(kernel, snapshot, &self.options, take_over, READ_PATIENCE)?;
         for conflict in comparison.tables().flat_map(LiveTable::conflicts) {
             tracing::warn!("{conflict}");
         }

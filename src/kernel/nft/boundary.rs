@@ -148,17 +148,31 @@ pub trait NftKernel {
 /// `read` starts anew with nothing whenever somebody committed in between.
 ///
 /// # Errors
-/// [`ReadError::Unstable`] if that happened each time; otherwise what `read` reports.
+/// [`ReadError::Unstable`] if that went on for [`READ_PATIENCE`]; otherwise what `read` reports.
 pub fn read_consistently<K: NftKernel, T>(
     kernel: &mut K,
+    read: impl FnMut(&mut K) -> Result<T, ReadError>,
+) -> Result<(u32, T), ReadError> {
+    read_within(kernel, READ_PATIENCE, read)
+}
+
+/// How long others may get in the way of reading before it is given up.
+pub const READ_PATIENCE: Duration = Duration::from_secs(10);
+
+/// As [`read_consistently`], with a patience of one's own. Ten attempts are always made.
+///
+/// # Errors
+/// As [`read_consistently`].
+pub fn read_within<K: NftKernel, T>(
+    kernel: &mut K,
+    patience: Duration,
     mut read: impl FnMut(&mut K) -> Result<T, ReadError>,
 ) -> Result<(u32, T), ReadError> {
     const ATTEMPTS: u32 = 10;
-    const AT_LEAST: Duration = Duration::from_secs(1);
     const FIRST_PAUSE: Duration = Duration::from_millis(2);
     let started = Instant::now();
     let mut attempts = 0;
-    while attempts < ATTEMPTS || started.elapsed() < AT_LEAST {
+    while attempts < ATTEMPTS || started.elapsed() < patience {
         if attempts > 0 {
             // A loader such as iptables-restore commits once; it only has to be given time. A
             // program that commits without end leaves gaps, one of which is long enough.

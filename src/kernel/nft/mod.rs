@@ -41,7 +41,7 @@ mod view;
 mod wire;
 
 pub use batch::{Batch, Committed, FinishedBatch};
-pub use boundary::{NftBatch, NftKernel, read_consistently};
+pub use boundary::{NftBatch, NftKernel, READ_PATIENCE, read_consistently, read_within};
 pub use error::{CommitError, EncodeError, EncodeReason, ReadError, Refusal};
 pub use monitor::{
     Change, Damage, Heard, Interest, MonitorError, NftListener, NftMonitor, ObjectKind, Process,

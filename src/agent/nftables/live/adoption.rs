@@ -1,11 +1,13 @@
 //! Tables held in memory, compared with the kernel's.
 
+use std::time::Duration;
+
 use crate::agent::backend::Outcome;
 use crate::agent::leftovers::{For, Leftovers};
 use crate::agent::nftables::STAGE_BYTES;
 use crate::agent::nftables::read::{SetCounts, read_objects};
 use crate::agent::sync::{Comparison, Load, SyncError};
-use crate::kernel::nft::{NftKernel, ReadError, read_consistently};
+use crate::kernel::nft::{NftKernel, ReadError, read_within};
 use crate::model::Snapshot;
 use crate::plan::diff;
 use crate::plan::nftables::{Counts, NftRuleset, TableDelta, TableState};
@@ -91,25 +93,18 @@ impl Compared {
 }
 
 impl LiveComparison {
-    /// Translates a snapshot and compares.
+    /// Translates a snapshot and compares. Other programs may get in the way of reading for as
+    /// long as `patience` says.
     pub(in crate::agent::nftables) fn new<K: NftKernel>(
         kernel: &mut K,
         snapshot: &Snapshot,
         options: &[NftablesOptions],
         take_over: bool,
+        patience: Duration,
     ) -> Result<Self, ReadError> {
         let options = options.iter().cloned();
-        let tables: Vec<_> = options.map(|o| LiveTable::new(snapshot, o)).collect();
-        Self::of(kernel, tables, take_over)
-    }
-
-    /// Compares tables with the kernel's.
-    fn of<K: NftKernel>(
-        kernel: &mut K,
-        mut tables: Vec<LiveTable>,
-        take_over: bool,
-    ) -> Result<Self, ReadError> {
-        let (generation, (steps, leftovers)) = read_consistently(kernel, |kernel| {
+        let mut tables: Vec<_> = options.map(|o| LiveTable::new(snapshot, o)).collect();
+        let (generation, (steps, leftovers)) = read_within(kernel, patience, |kernel| {
             let leftovers = Leftovers::find(kernel, For::Nftables, take_over)?;
             let steps = tables.iter_mut().map(|table| step(kernel, table));
             Ok((steps.collect::<Result<Vec<_>, _>>()?, leftovers))

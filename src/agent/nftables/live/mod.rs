@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use self::adoption::LiveComparison;
 use super::backend::Nftables;
@@ -23,13 +23,16 @@ use crate::agent::hearing::Hearing;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::nft::{CommitError, Interest, NftKernel, ReadError};
+use crate::kernel::nft::{CommitError, Interest, NftKernel, READ_PATIENCE, ReadError};
 use crate::kernel::{Socket, memory};
 use crate::model::{IpFamily, Snapshot, Touched};
 use crate::plan::diff::Step;
 use crate::plan::nftables::{NftRuleset, TableDelta};
 use crate::plan::op::{Op, TableRef};
 use crate::translate::nftables::{LiveTable, Replacement, SetId, TABLE, Update};
+
+/// How long other programs may get in the way of reading while service is missing.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Programs the nftables mode over a socket, in the namespace that it was opened in.
 #[derive(Debug)]
@@ -124,15 +127,21 @@ impl LiveSync {
         backend: &Nftables,
     ) -> Result<Programmed, ProgramError> {
         let (options, take_over) = (backend.options(), self.take_over);
+        // Once running, tables that cannot be read are written whole instead.
+        let patience = if self.backend.is_some() {
+            REPAIR_PATIENCE
+        } else {
+            READ_PATIENCE
+        };
         let socket = &mut self.socket;
-        let comparison =
-            LiveComparison::new(socket, snapshot, options, take_over).map_err(SyncError::from)?;
+        let comparison = LiveComparison::new(socket, snapshot, options, take_over, patience)
+            .map_err(SyncError::from)?;
         let competitors = comparison.competitors();
         let started = Instant::now();
         let generation = crate::agent::sync::Comparison::generation(&comparison);
         let stale: Vec<_> = comparison.changes().map(Stale::of_delta).collect();
         let (done, comparison) = until_done(socket, comparison, |socket| {
-            LiveComparison::new(socket, snapshot, options, take_over)
+            LiveComparison::new(socket, snapshot, options, take_over, patience)
         })?;
         // The last transaction's own, or that of the reading if there was none.
         self.generation = done.generation.unwrap_or(generation);
