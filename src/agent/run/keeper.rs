@@ -309,7 +309,7 @@ impl Keeper {
 /// One line a batch, none a Service.
 fn log(work: &Work, done: &Programmed, elapsed: Duration) {
     let why = work.resync.map_or("changed", Resync::as_str);
-    let milliseconds = elapsed.as_secs_f64() * 1000.0;
+    let milliseconds = (elapsed.as_secs_f64() * 1e6).round() / 1e3;
     let Programmed {
         transactions,
         messages,

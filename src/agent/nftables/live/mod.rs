@@ -186,7 +186,10 @@ impl LiveSync {
 
     /// Says once what the user should know.
     fn warn(&mut self, competitors: Vec<String>) {
-        let mut all = competitors;
+        let competitors = competitors.into_iter();
+        let mut all: Vec<_> = competitors
+            .map(|what| format!("{what}: rules of another proxy; --take-over replaces them"))
+            .collect();
         for conflict in self.tables.iter().flat_map(LiveTable::conflicts) {
             if !all.contains(&conflict.to_string()) {
                 all.push(conflict.to_string());
