@@ -7,6 +7,7 @@
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
+//! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -16,6 +17,7 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod datagrams;
 pub mod link;
 mod netlink;
 pub mod netns;
