@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use hickory_proto::rr::rdata::CNAME;
+use hickory_proto::rr::rdata::{CNAME, PTR};
 use hickory_proto::rr::{Name, RData, Record};
 
 use super::Zone;
@@ -24,6 +24,22 @@ pub fn listed(zone: &Zone) -> Vec<Record> {
         zone.list(entry, &mut records);
     }
     records
+}
+
+/// PTR records for the addresses of cluster IPs and endpoints, by address.
+#[must_use]
+pub fn listed_addresses(zone: &Zone) -> Vec<Record> {
+    let mut addresses: Vec<_> = zone.addresses.keys().copied().collect();
+    addresses.sort_unstable();
+    addresses
+        .into_iter()
+        .flat_map(|address| {
+            let names = zone.names_of(address).into_iter();
+            names.map(move |name| {
+                zone.record(Name::from(address), RData::PTR(PTR(name)))
+            })
+        })
+        .collect()
 }
 
 impl Zone {

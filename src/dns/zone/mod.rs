@@ -32,7 +32,7 @@ use std::sync::Arc;
 use hickory_proto::rr::Name;
 
 pub use answer::{Answer, Ask, Code};
-pub use list::listed;
+pub use list::{listed, listed_addresses};
 pub use options::{OptionsError, PodRecords, ReverseZones, ZoneOptions};
 pub use origin::Origin;
 

@@ -53,6 +53,17 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// The Service, where there is one.
+    #[must_use]
+    pub fn service(&self) -> Option<&NamespacedName> {
+        match self {
+            Self::Service(service) | Self::Endpoint { service, .. } => Some(service),
+            Self::PodName | Self::Zone => None,
+        }
+    }
+}
+
 impl Zone {
     /// Where a record of an answer comes from; `None` if it is not of this zone.
     #[must_use]

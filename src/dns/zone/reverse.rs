@@ -89,7 +89,7 @@ impl Zone {
     }
 
     /// The names of an address: the first Service that has it as its cluster IP, or all endpoints.
-    fn names_of(&self, address: IpAddr) -> Vec<Name> {
+    pub(super) fn names_of(&self, address: IpAddr) -> Vec<Name> {
         let zone = &self.options.domain;
         let services: &[NamespacedName] = self.addresses.get(&address).map_or(&[], Vec::as_slice);
         let entries = || services.iter().filter_map(|name| self.entry_of(name));
