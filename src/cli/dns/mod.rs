@@ -27,7 +27,7 @@ pub struct Args {
     verb: Option<Verb>,
 
     #[command(flatten)]
-    serve: Option<Serve>,
+    serve: Serve,
 }
 
 /// What to do but serve.
@@ -69,19 +69,15 @@ struct Serve {
 impl Args {
     /// How log lines are to be written, if this stays and logs.
     pub(super) fn log_format(&self) -> Option<LogFormat> {
-        let serve = self.serve.as_ref().filter(|_| self.verb.is_none());
-        serve.map(|serve| serve.log_format)
+        self.verb.is_none().then_some(self.serve.log_format)
     }
 }
 
 /// Serves, or asks.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    match (&args.verb, &args.serve) {
-        (Some(Verb::Query(args)), _) => query::run(args),
-        (None, Some(args)) => serve(args),
-        (None, None) => Err(Failure::bad_input(anyhow::anyhow!(
-            "--filename: manifests are needed"
-        ))),
+    match &args.verb {
+        Some(Verb::Query(args)) => query::run(args),
+        None => serve(&args.serve),
     }
 }
 
