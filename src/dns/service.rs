@@ -64,7 +64,10 @@ impl Dns {
         let metrics = Arc::new(DnsMetrics::register(registry)?);
         let mut zone = options.zone.clone();
         let listen = &options.server.listen;
-        let own = listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified());
+        let own = listen
+            .iter()
+            .map(SocketAddr::ip)
+            .filter(|ip| !ip.is_unspecified());
         zone.server_addresses.extend(own);
         let names = Arc::new(Names::new(zone));
         let upstreams = without(&options.upstreams, listen);

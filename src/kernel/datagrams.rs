@@ -84,7 +84,9 @@ struct Length {
 
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Requests").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Requests")
+            .field("count", &self.count)
+            .finish_non_exhaustive()
     }
 }
 
@@ -202,7 +204,10 @@ fn send_batch(socket: &UdpSocket, batch: &mut [Reply]) {
         }
     }
     let mut sent = 0;
-    while let Some(rest) = headers[..batch.len()].get_mut(sent..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = headers[..batch.len()]
+        .get_mut(sent..)
+        .filter(|rest| !rest.is_empty())
+    {
         // SAFETY: every header points to buffers of the lengths it gives, which live, as do the
         // headers, until the call returns.
         let done = unsafe {
@@ -222,7 +227,10 @@ fn send_batch(socket: &UdpSocket, batch: &mut [Reply]) {
 /// do for every other packet. Only a link-local address needs it.
 fn any_interface(control: &mut Control, length: usize) {
     const HEADER: usize = size_of::<libc::cmsghdr>();
-    let (v4, v6) = (size_of::<libc::in_pktinfo>(), size_of::<libc::in6_pktinfo>());
+    let (v4, v6) = (
+        size_of::<libc::in_pktinfo>(),
+        size_of::<libc::in6_pktinfo>(),
+    );
     let index = match length.checked_sub(HEADER) {
         // The index is the first field of in_pktinfo, and the last one of in6_pktinfo.
         Some(data) if (v4..v6).contains(&data) => HEADER,
@@ -259,13 +267,21 @@ mod tests {
     fn replies_leave_from_the_address_that_was_asked() {
         for (all, asked) in [("0.0.0.0:0", "127.0.0.9"), ("[::]:0", "::1")] {
             let server = UdpSocket::bind(all).unwrap();
-            server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            server
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
             keep_destination(&server).unwrap();
             let port = server.local_addr().unwrap().port();
             let asked = SocketAddr::new(asked.parse().unwrap(), port);
-            let local = if asked.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+            let local = if asked.is_ipv4() {
+                "127.0.0.1:0"
+            } else {
+                "[::1]:0"
+            };
             let client = UdpSocket::bind(local).unwrap();
-            client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
             for number in 0..100_u8 {
                 client.send_to(&[number; 10], asked).unwrap();
             }

@@ -195,7 +195,9 @@ fn observers(
     let metrics = Arc::new(Metrics::new(options.config.mode, families)?);
     let health = Arc::new(Health::new(options.periods.sync));
     let dns = options.dns.as_ref();
-    let dns = dns.map(|dns| Dns::start(dns, metrics.registry())).transpose()?;
+    let dns = dns
+        .map(|dns| Dns::start(dns, metrics.registry()))
+        .transpose()?;
     let mut servers = Vec::new();
     if let Some(address) = options.metrics_address {
         let router = metrics_router(&metrics, configz::configuration(options));

@@ -127,7 +127,10 @@ fn ask_manifests(args: &Args, name: &Name) -> Result<Shown, Failure> {
         let records = records.into_iter();
         let explained = records.map(|record| {
             let origin = zone.origin(&record);
-            (record, origin.map_or_else(String::new, |origin| origin.to_string()))
+            (
+                record,
+                origin.map_or_else(String::new, |origin| origin.to_string()),
+            )
         });
         explained.collect()
     };
@@ -196,13 +199,21 @@ fn exchange(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 fn shown(server: SocketAddr, answer: Message) -> Shown {
-    let text = answer.edns.as_ref().and_then(|edns| {
-        match edns.option(EdnsCode::Unknown(EXPLAIN)) {
-            Some(EdnsOption::Unknown(_, text)) => Some(String::from_utf8_lossy(text).into_owned()),
-            _ => None,
-        }
-    });
-    let lines: Vec<String> = text.iter().flat_map(|t| t.split('\n')).map(str::to_owned).collect();
+    let text =
+        answer
+            .edns
+            .as_ref()
+            .and_then(|edns| match edns.option(EdnsCode::Unknown(EXPLAIN)) {
+                Some(EdnsOption::Unknown(_, text)) => {
+                    Some(String::from_utf8_lossy(text).into_owned())
+                }
+                _ => None,
+            });
+    let lines: Vec<String> = text
+        .iter()
+        .flat_map(|t| t.split('\n'))
+        .map(str::to_owned)
+        .collect();
     let mut lines = lines.into_iter();
     let mut explained = |records: Vec<Record>| {
         let records = records.into_iter();
@@ -218,7 +229,9 @@ fn shown(server: SocketAddr, answer: Message) -> Shown {
         (metadata.recursion_desired, "rd"),
         (metadata.recursion_available, "ra"),
     ];
-    let flags = flags.into_iter().filter_map(|(is_set, name)| is_set.then_some(name));
+    let flags = flags
+        .into_iter()
+        .filter_map(|(is_set, name)| is_set.then_some(name));
     Shown {
         from: server.to_string(),
         status: status(metadata.response_code),
@@ -253,7 +266,11 @@ fn print(args: &Args, name: &Name, shown: &Shown, out: &mut dyn Write) -> io::Re
         return Ok(());
     }
     let flags = shown.flags.join(" ");
-    writeln!(out, ";; status: {}, flags: {flags}, from {}", shown.status, shown.from)?;
+    writeln!(
+        out,
+        ";; status: {}, flags: {flags}, from {}",
+        shown.status, shown.from
+    )?;
     writeln!(out, ";; QUESTION\n;{name}\tIN\t{}", args.kind)?;
     for (heading, records) in &shown.sections {
         if records.is_empty() {
@@ -261,7 +278,9 @@ fn print(args: &Args, name: &Name, shown: &Shown, out: &mut dyn Write) -> io::Re
         }
         writeln!(out, "\n;; {heading}")?;
         for (record, origin) in records {
-            let Record { name, ttl, data, .. } = record;
+            let Record {
+                name, ttl, data, ..
+            } = record;
             write!(out, "{name}\t{ttl}\tIN\t{}\t{data}", record.record_type())?;
             if !origin.is_empty() {
                 write!(out, "\t; {origin}")?;

@@ -82,10 +82,13 @@ fn lasts(reply: &Reply) -> Option<Duration> {
     }
     let ttl = if reply.answers.is_empty() || reply.code == ResponseCode::NXDomain {
         // RFC 2308, section 5: without an SOA it is not to be remembered.
-        reply.authorities.iter().find_map(|record| match &record.data {
-            RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
-            _ => None,
-        })?
+        reply
+            .authorities
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),
+                _ => None,
+            })?
     } else {
         reply.answers.iter().map(|record| record.ttl).min()?
     };

@@ -78,7 +78,11 @@ pub(super) async fn ask(
 }
 
 async fn udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> Result<Reply, UpstreamError> {
-    let any = if server.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let any = if server.is_ipv6() {
+        "[::]:0"
+    } else {
+        "0.0.0.0:0"
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(server).await?;
     socket.send(bytes).await?;
@@ -95,7 +99,9 @@ async fn udp(server: SocketAddr, question: &Message, bytes: &[u8]) -> Result<Rep
 async fn tcp(server: SocketAddr, question: &Message, bytes: &[u8]) -> Result<Reply, UpstreamError> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-    stream.write_all(&[&length.to_be_bytes()[..], bytes].concat()).await?;
+    stream
+        .write_all(&[&length.to_be_bytes()[..], bytes].concat())
+        .await?;
     let length = stream.read_u16().await?;
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;
@@ -109,7 +115,7 @@ fn read(question: &Message, bytes: &[u8]) -> Result<Option<Reply>, hickory_proto
     let is_answer = message.metadata.id == question.metadata.id
         && message.metadata.message_type == hickory_proto::op::MessageType::Response
         && message.queries == question.queries;
-    Ok(is_answer.then(|| Reply {
+    Ok(is_answer.then_some(Reply {
         code: message.metadata.response_code,
         truncated: message.metadata.truncation,
         answers: message.answers,

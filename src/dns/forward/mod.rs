@@ -149,7 +149,8 @@ impl Forwarder {
                     self.first.store(place, Ordering::Relaxed);
                     return Ok(reply);
                 }
-                // Another server may know better.
+                // Another server may know better; but a refusal is more than silence.
+                Err(_) if last.is_ok() => {}
                 outcome => last = outcome,
             }
         }

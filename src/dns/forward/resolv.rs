@@ -49,7 +49,8 @@ impl ResolvConf {
             match words.next() {
                 Some("nameserver") => {
                     let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
-                    conf.servers.extend(address.map(|ip| SocketAddr::new(ip, PORT)));
+                    conf.servers
+                        .extend(address.map(|ip| SocketAddr::new(ip, PORT)));
                 }
                 Some("search" | "domain") => {
                     conf.search = words.filter_map(absolute).collect();

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::respond::Client;
 
@@ -146,9 +144,9 @@ impl DnsMetrics {
 
     pub(super) fn asked(&self, client: Client, kind: RecordType) {
         let transport = usize::from(client.transport == Transport::Tcp);
-        let family = client.address.is_some_and(|address| {
-            address.is_ipv6() && !address.ip().to_canonical().is_ipv4()
-        });
+        let family = client
+            .address
+            .is_some_and(|address| address.is_ipv6() && !address.ip().to_canonical().is_ipv4());
         let known = TYPES.iter().position(|known| *known == kind);
         let place = (transport * FAMILIES.len() + usize::from(family)) * (TYPES.len() + 1)
             + known.unwrap_or(TYPES.len());

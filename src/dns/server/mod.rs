@@ -89,10 +89,12 @@ impl DnsServer {
         raise_file_limit();
         let connections = Arc::new(tcp::Connections::new(most_connections()));
         for &address in &options.listen {
-            let failed = |transport| move |source| ListenError {
-                address,
-                transport,
-                source,
+            let failed = |transport| {
+                move |source| ListenError {
+                    address,
+                    transport,
+                    source,
+                }
             };
             // TCP first: its port is ours alone, while UDP's is shared by the threads, and would be
             // with another process.

@@ -224,12 +224,7 @@ impl Responder {
     }
 
     /// A name that is not ours.
-    fn elsewhere(
-        &self,
-        query: Query,
-        mut reply: Skeleton,
-        buffer: &mut Vec<u8>,
-    ) -> Step {
+    fn elsewhere(&self, query: Query, mut reply: Skeleton, buffer: &mut Vec<u8>) -> Step {
         let Some(forwarder) = &self.forwarder else {
             reply.metadata.response_code = ResponseCode::Refused;
             return self.write(&reply, Some(&query), &Answer::default(), buffer);
@@ -295,7 +290,9 @@ impl Responder {
         let address = client.address.map(|address| address.ip().to_canonical());
         let is_allowed = |address: IpAddr| {
             let networks = self.options.transfer_to.iter();
-            networks.into_iter().any(|network| network.contains(&address))
+            networks
+                .into_iter()
+                .any(|network| network.contains(&address))
         };
         let refusal = if *query.name() != options.domain {
             ResponseCode::NotAuth
@@ -363,7 +360,10 @@ fn explain(zone: &Zone, answer: &Answer, reply: &mut Skeleton) {
     let all = answer.answers.iter().chain(&answer.authorities);
     let lines: Vec<String> = all
         .chain(&answer.additionals)
-        .map(|record| zone.origin(record).map_or_else(String::new, |o| o.to_string()))
+        .map(|record| {
+            zone.origin(record)
+                .map_or_else(String::new, |o| o.to_string())
+        })
         .collect();
     let mut text = lines.join("\n").into_bytes();
     // As much as leaves room for the records themselves.

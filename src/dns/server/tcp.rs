@@ -57,7 +57,11 @@ impl Connections {
 }
 
 pub(super) fn bind(address: SocketAddr, runtime: &Handle) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -110,7 +114,9 @@ async fn connection(mut stream: TcpStream, address: SocketAddr, responder: Arc<R
                     responder.metrics.overloaded();
                     return;
                 };
-                let outcome = forwarder.ask(&pending.name, pending.query.query_type()).await;
+                let outcome = forwarder
+                    .ask(&pending.name, pending.query.query_type())
+                    .await;
                 responder.finish(*pending, outcome, &mut reply)
             }
             Step::Transfer(pending) => {

@@ -26,10 +26,21 @@ pub(super) fn messages(responder: &Responder, pending: &Pending) -> Vec<Vec<u8>>
     let Some(records) = records else {
         reply.metadata.response_code = hickory_proto::op::ResponseCode::ServFail;
         let mut message = Vec::new();
-        responder.write(&reply, Some(&pending.query), &Answer::default(), &mut message);
+        responder.write(
+            &reply,
+            Some(&pending.query),
+            &Answer::default(),
+            &mut message,
+        );
         return vec![message];
     };
-    debug_assert!(matches!(records.first(), Some(Record { data: RData::SOA(_), .. })));
+    debug_assert!(matches!(
+        records.first(),
+        Some(Record {
+            data: RData::SOA(_),
+            ..
+        })
+    ));
     reply.metadata.authoritative = true;
     let chunks = records.chunks(RECORDS);
     chunks

@@ -20,7 +20,11 @@ const WAITING: usize = 4 << 20;
 
 /// A socket that shares its address with those of the other threads.
 pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -108,7 +112,9 @@ impl Worker {
             return;
         };
         self.runtime.spawn(async move {
-            let outcome = forwarder.ask(&pending.name, pending.query.query_type()).await;
+            let outcome = forwarder
+                .ask(&pending.name, pending.query.query_type())
+                .await;
             let mut bytes = Vec::new();
             if let Step::Reply = responder.finish(pending, outcome, &mut bytes) {
                 datagrams::send(&socket, &mut [Reply { peer, bytes }]);

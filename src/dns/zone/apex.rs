@@ -39,7 +39,9 @@ impl Zone {
         };
         if answer.answers.is_empty() {
             let name = under(&["ns", "dns"], zone);
-            answer.answers.push(self.record(owner.clone(), RData::NS(NS(name))));
+            answer
+                .answers
+                .push(self.record(owner.clone(), RData::NS(NS(name))));
         }
         answer
     }

@@ -148,7 +148,9 @@ impl Entry {
 
     /// The ports of an endpoint.
     pub(super) fn ports_of(&self, target: &Target) -> &[Port] {
-        self.port_sets.get(target.port_set).map_or(&[], Vec::as_slice)
+        self.port_sets
+            .get(target.port_set)
+            .map_or(&[], Vec::as_slice)
     }
 
     /// Every port that a record could be about.

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
+use super::Zone;
 use super::answer::{Answer, Ask, Code};
 use super::entry::{Entry, Kind, Targets};
 use super::question::{self, Below, Meaning};
 use super::srv::Filter;
-use super::Zone;
 
 /// Most aliases followed within the zone.
 const MOST_ALIASES: usize = 10;
@@ -133,7 +133,10 @@ impl Zone {
                 target = next;
                 continue;
             }
-            let ask = Ask { name: &target, ..ask };
+            let ask = Ask {
+                name: &target,
+                ..ask
+            };
             let end = self.in_domain(ask, meaning);
             if end.code == Code::NoError {
                 answer.answers.extend(end.answers);

@@ -35,9 +35,7 @@ pub fn listed_addresses(zone: &Zone) -> Vec<Record> {
         .into_iter()
         .flat_map(|address| {
             let names = zone.names_of(address).into_iter();
-            names.map(move |name| {
-                zone.record(Name::from(address), RData::PTR(PTR(name)))
-            })
+            names.map(move |name| zone.record(Name::from(address), RData::PTR(PTR(name))))
         })
         .collect()
 }
@@ -99,6 +97,9 @@ fn port_name(port: &Port, service: &Name) -> Option<Name> {
     if port.name.is_empty() {
         return None;
     }
-    let (name, protocol) = (format!("_{}", port.name), format!("_{}", port.protocol.lower()));
+    let (name, protocol) = (
+        format!("_{}", port.name),
+        format!("_{}", port.protocol.lower()),
+    );
     Some(under(&[&name, &protocol], service))
 }

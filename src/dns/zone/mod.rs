@@ -63,7 +63,9 @@ impl Zone {
     pub fn new(options: ZoneOptions, snapshot: &Snapshot, now: u64) -> Self {
         let domain = options.domain.iter().rev();
         let mut zone = Self {
-            domain: domain.map(|label| label.to_ascii_lowercase().into()).collect(),
+            domain: domain
+                .map(|label| label.to_ascii_lowercase().into())
+                .collect(),
             options,
             entries: HashMap::with_capacity(snapshot.services.len()),
             addresses: HashMap::new(),
@@ -101,7 +103,11 @@ impl Zone {
     fn update(&mut self, snapshot: &Snapshot, name: &NamespacedName) -> bool {
         let service = snapshot.services.get(name);
         let entry = service.map(|service| {
-            Entry::new(service, snapshot.slices_of(name), self.options.endpoint_pod_names)
+            Entry::new(
+                service,
+                snapshot.slices_of(name),
+                self.options.endpoint_pod_names,
+            )
         });
         let key = key_of(name);
         if entry.as_ref() == self.entries.get(&key) {
@@ -198,13 +204,11 @@ impl Zone {
     /// A namespace exists if a Service is in it.
     fn has_namespace(&self, namespace: &[u8]) -> bool {
         let mut buffer = [0_u8; 63];
-        buffer
-            .get_mut(..namespace.len())
-            .is_some_and(|lower| {
-                lower.copy_from_slice(namespace);
-                lower.make_ascii_lowercase();
-                self.namespaces.contains_key(&*lower)
-            })
+        buffer.get_mut(..namespace.len()).is_some_and(|lower| {
+            lower.copy_from_slice(namespace);
+            lower.make_ascii_lowercase();
+            self.namespaces.contains_key(&*lower)
+        })
     }
 
     /// The Services of the zone, by name.

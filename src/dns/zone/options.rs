@@ -70,7 +70,11 @@ impl ZoneOptions {
         let name = Name::from_ascii(domain.trim_end_matches('.'));
         let mut name = name.map_err(|_| OptionsError::Domain(domain.to_owned()))?;
         name.set_fqdn(true);
-        let is_label = |label: &[u8]| label.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));
+        let is_label = |label: &[u8]| {
+            label
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b))
+        };
         // Room for the longest name of an endpoint: three labels of 63 bytes.
         if name.is_root() || name.len() > 60 || !name.iter().all(is_label) {
             return Err(OptionsError::Domain(domain.to_owned()));

@@ -161,8 +161,14 @@ mod tests {
             ("1-2-3-4.mynamespace.pod.inter.webs.tests.", "pod"),
             ("webs.mynamespace.pood.inter.webs.tests.", "nothing"),
             ("a.b.c.d.e.f.g.h.pod.inter.webs.tests.", "nothing"),
-            ("x._http._tcp.webs.mynamespace.svc.inter.webs.tests.", "nothing"),
-            ("x.mynamespace2.mynamespace.pod.inter.webs.tests.", "nothing"),
+            (
+                "x._http._tcp.webs.mynamespace.svc.inter.webs.tests.",
+                "nothing",
+            ),
+            (
+                "x.mynamespace2.mynamespace.pod.inter.webs.tests.",
+                "nothing",
+            ),
             ("example.com.", "elsewhere"),
             ("winter.webs.tests.", "elsewhere"),
             ("webs.tests.", "elsewhere"),

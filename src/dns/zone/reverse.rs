@@ -130,14 +130,13 @@ fn parse(name: &Name) -> Option<Reverse> {
 fn parse_v4<'n>(labels: impl Iterator<Item = &'n [u8]>) -> Reverse {
     let mut bytes = [0_u8; 4];
     let mut count: u8 = 0;
-    let network = |bytes: [u8; 4], count: u8| {
-        IpNet::new_assert(Ipv4Addr::from(bytes).into(), count * 8)
-    };
+    let network =
+        |bytes: [u8; 4], count: u8| IpNet::new_assert(Ipv4Addr::from(bytes).into(), count * 8);
     for label in labels {
         let text = std::str::from_utf8(label).ok();
         // A leading zero or a sign is another name than that of the address.
-        let number = text
-            .and_then(|text| text.parse::<u8>().ok().filter(|n| n.to_string() == text));
+        let number =
+            text.and_then(|text| text.parse::<u8>().ok().filter(|n| n.to_string() == text));
         match (bytes.get_mut(usize::from(count)), number) {
             (Some(byte), Some(number)) => *byte = number,
             _ => return Reverse::Other(network(bytes, count)),
@@ -154,9 +153,8 @@ fn parse_v4<'n>(labels: impl Iterator<Item = &'n [u8]>) -> Reverse {
 fn parse_v6<'n>(labels: impl Iterator<Item = &'n [u8]>) -> Reverse {
     let mut bits: u128 = 0;
     let mut count: u8 = 0;
-    let network = |bits: u128, count: u8| {
-        IpNet::new_assert(Ipv6Addr::from_bits(bits).into(), count * 4)
-    };
+    let network =
+        |bits: u128, count: u8| IpNet::new_assert(Ipv6Addr::from_bits(bits).into(), count * 4);
     for label in labels {
         let digit = match label {
             [digit] => char::from(*digit).to_digit(16),

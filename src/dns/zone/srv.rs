@@ -39,12 +39,7 @@ impl Filter<'_> {
 impl Zone {
     /// The ports of a cluster IP. As CoreDNS has it, each address is a candidate of its own: it
     /// shows in the weight.
-    pub(super) fn cluster_ip_srv(
-        &self,
-        ask: Ask<'_>,
-        entry: &Entry,
-        filter: Filter<'_>,
-    ) -> Answer {
+    pub(super) fn cluster_ip_srv(&self, ask: Ask<'_>, entry: &Entry, filter: Filter<'_>) -> Answer {
         let Kind::ClusterIp { addresses, ports } = &entry.kind else {
             return self.no_data(ask);
         };
