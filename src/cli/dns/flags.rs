@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::anyhow;
+use hickory_proto::rr::Name;
 use ipnet::IpNet;
 
 use crate::cli::Failure;
@@ -31,7 +32,7 @@ pub(in crate::cli) struct DnsFlags {
     #[arg(long, value_name = "IP[:PORT]", value_parser = address)]
     pub upstream: Vec<SocketAddr>,
 
-    /// File that names the servers for other names
+    /// File that names the servers for other names, and what nodes add to the search of pods
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     pub resolv_conf: PathBuf,
 
@@ -42,6 +43,10 @@ pub(in crate::cli) struct DnsFlags {
     /// Who may have the whole zone (AXFR); repeatable [default: nobody]
     #[arg(long, value_name = "CIDR")]
     pub dns_transfer_to: Vec<IpNet>,
+
+    /// Finish the search of a pod's resolver for it: one question instead of up to six
+    #[arg(long)]
+    pub dns_autopath: bool,
 
     /// Log each query
     #[arg(long)]
@@ -105,10 +110,25 @@ impl DnsFlags {
             server: ServerOptions {
                 listen: self.dns_listen.clone(),
                 transfer_to: self.dns_transfer_to.clone(),
+                autopath: self.autopath()?,
                 log_queries: self.dns_log_queries,
             },
             upstreams: self.upstreams()?,
         })
+    }
+
+    /// The domains that pods search after those of the cluster: kubelets add the node's.
+    fn autopath(&self) -> Result<Option<Vec<Name>>, Failure> {
+        if !self.dns_autopath {
+            return Ok(None);
+        }
+        Ok(Some(self.resolv_conf()?.search))
+    }
+
+    fn resolv_conf(&self) -> Result<ResolvConf, Failure> {
+        ResolvConf::read(&self.resolv_conf)
+            .map_err(|error| anyhow::Error::new(error).context("--resolv-conf"))
+            .map_err(Failure::bad_input)
     }
 
     fn upstreams(&self) -> Result<Vec<SocketAddr>, Failure> {
@@ -118,10 +138,7 @@ impl DnsFlags {
         if !self.upstream.is_empty() {
             return Ok(self.upstream.clone());
         }
-        let conf = ResolvConf::read(&self.resolv_conf)
-            .map_err(|error| anyhow::Error::new(error).context("--resolv-conf"))
-            .map_err(Failure::bad_input)?;
-        Ok(conf.servers)
+        Ok(self.resolv_conf()?.servers)
     }
 }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use hickory_proto::rr::Name;
 use ipnet::IpNet;
 use tokio::runtime::Handle;
 
@@ -46,6 +47,8 @@ pub struct ServerOptions {
     pub listen: Vec<SocketAddr>,
     /// Who may have the whole zone.
     pub transfer_to: Vec<IpNet>,
+    /// Finish the search of a pod's resolver for it; the domains that nodes add to it.
+    pub autopath: Option<Vec<Name>>,
     /// Log each query at level info.
     pub log_queries: bool,
 }

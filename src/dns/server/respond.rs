@@ -12,7 +12,7 @@ use super::encode::{Parts, encode};
 use super::metrics::{DnsMetrics, Transport};
 use crate::dns::forward::{Forwarder, Reply, UpstreamError};
 use crate::dns::names::Names;
-use crate::dns::zone::{Answer, Ask, Code, Zone};
+use crate::dns::zone::{Answer, Ask, Code, Searched, Zone};
 
 /// An EDNS option of the range for private use: a client that sends it, empty, is told in it where
 /// each record of the answer comes from, a line a record.
@@ -63,8 +63,10 @@ pub(super) struct Pending {
     pub(super) reply: Skeleton,
     /// What is known of the answer.
     answer: Answer,
-    /// The name to ask upstream for.
-    pub(super) name: Name,
+    /// The names to ask upstream for, until one is known.
+    names: Vec<Name>,
+    /// The reply if none of them is, where they are those of a search.
+    unknown: Option<Answer>,
     /// The serial number that the client of a transfer has.
     pub(super) serial: Option<u32>,
 }
@@ -180,6 +182,9 @@ impl Responder {
             let Some(zone) = zone else {
                 return Found::NotYet;
             };
+            if let Some(searched) = self.search(zone, ask, client) {
+                return Found::Searched(searched);
+            }
             let Some(answer) = zone.answer(ask) else {
                 return Found::Elsewhere;
             };
@@ -189,7 +194,23 @@ impl Responder {
             Found::Here(answer)
         });
         match found {
-            Found::Here(answer) => self.found(query, reply, answer, buffer),
+            Found::Searched(Searched::Here(answer)) | Found::Here(answer) => {
+                self.found(query, reply, answer, buffer)
+            }
+            Found::Searched(Searched::Elsewhere {
+                unknown,
+                candidates,
+            }) => {
+                reply.metadata.authoritative = true;
+                Step::Ask(Box::new(Pending {
+                    query,
+                    reply,
+                    answer: Answer::default(),
+                    names: candidates,
+                    unknown: Some(unknown),
+                    serial: None,
+                }))
+            }
             Found::NotYet if self.is_ours(query.name()) => {
                 reply.metadata.response_code = ResponseCode::ServFail;
                 self.write(&reply, Some(&query), &Answer::default(), buffer)
@@ -213,7 +234,8 @@ impl Responder {
                 query,
                 reply,
                 answer,
-                name,
+                names: vec![name],
+                unknown: None,
                 serial: None,
             }));
         }
@@ -238,13 +260,49 @@ impl Responder {
             query,
             reply,
             answer: Answer::default(),
-            name,
+            names: vec![name],
+            unknown: None,
             serial: None,
         }))
     }
 
+    /// The search of a pod, where that is wanted.
+    fn search(&self, zone: &Zone, ask: Ask<'_>, client: Client) -> Option<Searched> {
+        let domains = self.options.autopath.as_ref()?;
+        self.forwarder.as_ref()?;
+        let address = client.address?.ip().to_canonical();
+        zone.search(ask, address, domains)
+    }
+
+    /// Asks upstream, and completes the reply.
+    pub(super) async fn ask_upstream(
+        &self,
+        forwarder: &Forwarder,
+        mut pending: Pending,
+        buffer: &mut Vec<u8>,
+    ) -> Step {
+        let kind = pending.query.query_type();
+        let mut outcome = Err(UpstreamError::NoServer);
+        for name in std::mem::take(&mut pending.names) {
+            outcome = forwarder.ask(&name, kind).await;
+            let is_known = matches!(&outcome, Ok(reply) if reply.code == ResponseCode::NoError);
+            if pending.unknown.is_some() && is_known {
+                pending.unknown = None;
+                let asked = pending.query.name();
+                let glue = self
+                    .names
+                    .read(|zone| zone.map(|zone| zone.glue(asked, &name)));
+                pending.answer.answers.extend(glue);
+            }
+            if is_known {
+                break;
+            }
+        }
+        self.finish(pending, outcome, buffer)
+    }
+
     /// Completes a reply with what upstream said.
-    pub(super) fn finish(
+    fn finish(
         &self,
         pending: Pending,
         outcome: Result<Reply, UpstreamError>,
@@ -254,8 +312,14 @@ impl Responder {
             query,
             mut reply,
             mut answer,
+            unknown,
             ..
         } = pending;
+        if let Some(unknown) = unknown {
+            // The client goes on searching by itself.
+            reply.metadata.response_code = ResponseCode::NXDomain;
+            return self.write(&reply, Some(&query), &unknown, buffer);
+        }
         let is_alias = !answer.answers.is_empty();
         match outcome {
             Ok(upstream) => {
@@ -300,10 +364,11 @@ impl Responder {
             ResponseCode::Refused
         } else {
             return Step::Transfer(Box::new(Pending {
-                name: options.domain.clone(),
                 query,
                 reply,
                 answer: Answer::default(),
+                names: Vec::new(),
+                unknown: None,
                 serial,
             }));
         };
@@ -348,6 +413,7 @@ impl Responder {
 
 enum Found {
     Here(Answer),
+    Searched(Searched),
     Elsewhere,
     NotYet,
 }

@@ -114,10 +114,9 @@ async fn connection(mut stream: TcpStream, address: SocketAddr, responder: Arc<R
                     responder.metrics.overloaded();
                     return;
                 };
-                let outcome = forwarder
-                    .ask(&pending.name, pending.query.query_type())
-                    .await;
-                responder.finish(*pending, outcome, &mut reply)
+                responder
+                    .ask_upstream(forwarder, *pending, &mut reply)
+                    .await
             }
             Step::Transfer(pending) => {
                 for message in transfer::messages(&responder, &pending) {

@@ -112,11 +112,11 @@ impl Worker {
             return;
         };
         self.runtime.spawn(async move {
-            let outcome = forwarder
-                .ask(&pending.name, pending.query.query_type())
-                .await;
             let mut bytes = Vec::new();
-            if let Step::Reply = responder.finish(pending, outcome, &mut bytes) {
+            let step = responder
+                .ask_upstream(&forwarder, pending, &mut bytes)
+                .await;
+            if let Step::Reply = step {
                 datagrams::send(&socket, &mut [Reply { peer, bytes }]);
             }
             drop(permit);

@@ -6,6 +6,7 @@
 //! | `question` | which Service, endpoint or pod a name means |
 //! | `answer` | what is said about it, and what about names that are not there |
 //! | `forward_names`, `srv`, `reverse`, `pod`, `apex` | the answers, by kind of name |
+//! | `autopath` | the search of a pod's resolver, done for it |
 //! | `origin` | which Service or endpoint a record stands for |
 //! | `list` | every record there is |
 //!
@@ -15,6 +16,7 @@
 
 mod answer;
 mod apex;
+mod autopath;
 mod entry;
 mod forward_names;
 mod list;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 use hickory_proto::rr::Name;
 
 pub use answer::{Answer, Ask, Code};
+pub use autopath::Searched;
 pub use list::{listed, listed_addresses};
 pub use options::{OptionsError, PodRecords, ReverseZones, ZoneOptions};
 pub use origin::Origin;

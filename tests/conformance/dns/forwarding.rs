@@ -108,3 +108,48 @@ fn an_upstream_that_leads_back_is_noticed() {
         "NOERROR svc1.testns.svc A 10.0.0.11",
     )]);
 }
+
+#[test]
+fn the_search_of_a_pod_is_finished_for_it() {
+    let namespace = namespace();
+    upstream(&namespace, "127.0.0.2");
+    // The pod is at the address that questions come from.
+    let pod = "{apiVersion: v1, kind: Service, metadata: {name: pods}, spec: {clusterIP: None, \
+               selector: {app: a}, ports: [{port: 80}]}}\n---\n{apiVersion: v1, kind: Pod, \
+               metadata: {name: a, labels: {app: a}}, spec: {containers: [{name: c, image: i}]}, \
+               status: {podIP: 127.0.0.1}}";
+    let manifests = format!("{}\n---\n{pod}", super::CLUSTER);
+    let flags = [
+        "--upstream",
+        "127.0.0.2",
+        "--dns-autopath",
+        "--resolv-conf",
+        "/dev/null",
+    ];
+    let server = Server::within(namespace, &manifests, &["127.0.0.1"], &flags);
+    server.holds(&[
+        (
+            "pods.default.svc",
+            "A",
+            "NOERROR pods.default.svc A 127.0.0.1",
+        ),
+        (
+            "svc1.testns.default.svc",
+            "A",
+            "NOERROR svc1.testns.default.svc CNAME svc1.testns.svc | svc1.testns.svc A 10.0.0.11",
+        ),
+        (
+            "www.test.default.svc",
+            "A",
+            "NOERROR www.test. A 192.0.2.1 | www.test.default.svc CNAME www.test.",
+        ),
+        (
+            "www.example.default.svc",
+            "A",
+            "NXDOMAIN soa cluster.local.",
+        ),
+        // Not the first domain of this pod's search.
+        ("www.test.svc", "A", "NXDOMAIN soa cluster.local."),
+        ("www.test.testns.svc", "A", "NXDOMAIN soa cluster.local."),
+    ]);
+}
