@@ -8,6 +8,7 @@ mod args;
 mod cleanup;
 mod completions;
 mod diff;
+mod dns;
 mod exit;
 mod get;
 mod man;
@@ -63,7 +64,9 @@ pub enum Command {
     Verify(verify::Args),
     /// Remove everything portolan or kube-proxy wrote, and nothing else
     Cleanup(cleanup::Args),
-    /// Show services, endpoints or nodes as tables
+    /// Answer DNS for the names of Services, or ask for one
+    Dns(Box<dns::Args>),
+    /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
@@ -82,6 +85,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Render(args) => render::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Cleanup(args) => cleanup::run(&args),
+        Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
@@ -93,6 +97,10 @@ pub fn run(cli: Cli) -> Exit {
 fn init_logging(cli: &Cli) {
     let (more, format) = match &cli.command {
         Command::Run(args) => (1, args.log_format()),
+        Command::Dns(args) => match args.log_format() {
+            Some(format) => (1, format),
+            None => (0, LogFormat::Text),
+        },
         _ => (0, LogFormat::Text),
     };
     let level = match cli.verbose.saturating_add(more) {

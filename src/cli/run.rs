@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use jiff::SignedDuration;
 
 use super::args::{self, InputArgs, NetnsArgs};
+use super::dns::DnsFlags;
 use super::{Exit, Failure};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
@@ -49,6 +50,9 @@ pub struct Args {
 
     #[command(flatten)]
     agent: AgentFlags,
+
+    #[command(flatten)]
+    dns: DnsFlags,
 
     #[command(flatten)]
     rules: ProxyFlags,
@@ -165,6 +169,14 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     } else if min_sync > flags.sync_period {
         mistakes.push("--min-sync-period: is longer than --sync-period".to_owned());
     }
+    let dns = if args.dns.dns_listen.is_empty() {
+        None
+    } else {
+        let dns = args.dns.options().map_err(|failure| match failure {
+            Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
+        });
+        dns.ok()
+    };
     match config {
         Ok(config) if mistakes.is_empty() => Ok(RunOptions {
             config,
@@ -179,6 +191,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
             healthz_address: healthz,
             bind_hard_fail: flags.bind_address_hard_fail,
             cleanup_on_exit: args.cleanup_on_exit,
+            dns,
         }),
         _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
     }
@@ -186,7 +199,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
 
 /// An address to serve at, by kube-proxy's rules: `IP:port`, or an IP to which the port is added;
 /// nothing for nowhere.
-fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, String> {
+pub(super) fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, String> {
     if text.is_empty() {
         return Ok(None);
     }

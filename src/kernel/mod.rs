@@ -8,6 +8,7 @@
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
+//! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -17,6 +18,7 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod datagrams;
 pub mod link;
 pub mod memory;
 mod netlink;

@@ -68,6 +68,12 @@ impl Metrics {
         })
     }
 
+    /// Where other parts of the agent register metrics of their own.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Everything as text.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 mod configz;
 mod feeds;
 mod keeper;
+pub mod names_only;
 mod no_local;
 mod observers;
 pub mod programmer;
@@ -40,6 +41,7 @@ use super::live::LiveSource;
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use crate::config::ProxyConfig;
+use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
 use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
@@ -77,6 +79,8 @@ pub struct RunOptions {
     pub bind_hard_fail: bool,
     /// Remove what is ours when the loop ends.
     pub cleanup_on_exit: bool,
+    /// The name server beside it, if any.
+    pub dns: Option<DnsOptions>,
 }
 
 /// Why the loop did not start, or ended otherwise than asked.
@@ -106,6 +110,9 @@ pub enum RunError {
     /// Two metrics have one name.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// The name server.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
 }
 
 /// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
@@ -191,6 +198,10 @@ fn observers(
 ) -> Result<Observers, RunError> {
     let metrics = Arc::new(Metrics::new(options.config.mode, families)?);
     let health = Arc::new(Health::new(options.periods.sync));
+    let dns = options.dns.as_ref();
+    let dns = dns
+        .map(|dns| Dns::start(dns, metrics.registry()))
+        .transpose()?;
     let mut servers = Vec::new();
     if let Some(address) = options.metrics_address {
         let router = metrics_router(&metrics, configz::configuration(options));
@@ -213,6 +224,7 @@ fn observers(
         families: families.to_vec(),
         no_local: NoLocal::new(Arc::clone(&options.config.node_name), families),
         ports: None,
+        dns,
         servers,
         runtime: Some(runtime.clone()),
     })

@@ -12,6 +12,7 @@ use crate::agent::health::Health;
 use crate::agent::health::server::Wanted;
 use crate::agent::health_check_ports::HealthCheckPorts;
 use crate::agent::metrics::Metrics;
+use crate::dns::service::Dns;
 use crate::model::{IpFamily, Snapshot, SnapshotDelta};
 
 /// The observers of one loop. To be used on the loop's thread, in the network namespace.
@@ -22,6 +23,8 @@ pub(super) struct Observers {
     pub(super) no_local: NoLocal,
     /// Set but in tests of the loop itself.
     pub(super) ports: Option<HealthCheckPorts>,
+    /// Names follow rules: what resolves can be reached.
+    pub(super) dns: Option<Dns>,
     /// The health and the metrics server.
     pub(super) servers: Vec<Wanted>,
     pub(super) runtime: Option<Handle>,
@@ -50,6 +53,9 @@ impl Observers {
         if let Some(ports) = &mut self.ports {
             ports.follow_all(snapshot);
         }
+        if let Some(dns) = &self.dns {
+            dns.names().replace(snapshot);
+        }
         self.tell_counts();
     }
 
@@ -77,6 +83,9 @@ impl Observers {
         }
         if work.touched.is_empty() {
             return;
+        }
+        if let Some(dns) = &self.dns {
+            dns.names().follow(snapshot, &work.touched);
         }
         self.no_local.follow_touched(snapshot, &work.touched);
         if let Some(ports) = &mut self.ports {

@@ -1,6 +1,7 @@
-//! `portolan get services|endpoints|nodes`: what the manifests hold once defaults are applied and
+//! `portolan get services|endpoints|nodes|dns`: what the manifests hold once defaults are applied and
 //! addresses are allocated, as kubectl would show it.
 
+mod dns;
 mod endpoints;
 mod nodes;
 mod services;
@@ -11,6 +12,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::args::InputArgs;
+use super::dns::ZoneFlags;
 use super::{Exit, Failure, args, table};
 use crate::agent::cluster::StateAccess;
 use crate::config::ProxyFlags;
@@ -27,6 +29,9 @@ pub(super) enum Resource {
     /// Nodes
     #[value(alias = "node", alias = "no")]
     Nodes,
+    /// DNS records of the cluster domain
+    #[value(alias = "records")]
+    Dns,
 }
 
 /// `-o`.
@@ -68,6 +73,9 @@ pub struct Args {
     output: Option<Format>,
 
     #[command(flatten)]
+    dns: ZoneFlags,
+
+    #[command(flatten)]
     rules: ProxyFlags,
 }
 
@@ -96,6 +104,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Resource::Services => services::listing(&cluster.snapshot),
         Resource::Endpoints => endpoints::listing(&cluster.snapshot),
         Resource::Nodes => nodes::listing(&cluster.snapshot),
+        Resource::Dns => dns::listing(&cluster.snapshot, args.dns.options()?),
     };
     listing.rows.retain(|row| {
         let in_namespace = args
