@@ -150,7 +150,7 @@ impl Drop for StopAtEnd<'_> {
 fn nothing_is_left(bed: &Testbed, mode: Mode) {
     bed.verb_in(mode, "verify", &manifest(), &[]).exits(0);
     let before = bed.node.namespace.generation();
-    apply(&bed, mode, &["--take-over"]);
+    apply(bed, mode, &["--take-over"]);
     assert_eq!(
         bed.node.namespace.generation(),
         before,

@@ -28,7 +28,7 @@ impl LiveSource {
     /// which stays locked for as long as this lives.
     ///
     /// # Errors
-    /// As [`Cluster::load`].
+    /// As [`Cluster::load`](super::cluster::Cluster::load).
     pub fn open(
         input: ManifestInput,
         config: &ProxyConfig,
