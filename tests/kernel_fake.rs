@@ -222,6 +222,9 @@ fn listing(kernel: &mut impl NftKernel) -> Vec<String> {
     lines
 }
 
+/// A set is full (`errno.h`).
+const ENFILE: i32 = 23;
+
 /// The outcome of a transaction: whether the generation changed, and handles; or which steps were refused with which errno.
 type Outcome = Result<(u32, Vec<(usize, u64)>), Vec<(Option<usize>, i32)>>;
 
@@ -252,9 +255,14 @@ fn commit<K: NftKernel>(kernel: &mut K, steps: &[Step]) -> Outcome {
             };
             let first = steps.iter().find(|step| !is_nothing(step));
             let first_only = first.is_some_and(adds_table);
-            Err(refused
+            let mut refused: Vec<_> = refused
                 .take(if first_only { 1 } else { usize::MAX })
-                .collect())
+                .collect();
+            // Newer kernels keep the element that overfills a set until the transaction is undone,
+            // older ones drop it at once: later steps of the same transaction see the difference.
+            let overfilled = refused.iter().position(|(_, errno)| *errno == ENFILE);
+            refused.truncate(overfilled.map_or(usize::MAX, |at| at + 1));
+            Err(refused)
         }
         Err(other) => panic!("{other:?}"),
     }
