@@ -1,11 +1,8 @@
 //! How an agent starts and ends.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use nix::sys::signal::Signal;
 
-use crate::agent::{Agent, Directory};
+use crate::agent::{Agent, Directory, get};
 use crate::support::{Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
@@ -106,22 +103,13 @@ fn an_agent_works_in_the_namespace_it_is_given() {
     let bed = Testbed::with_pods(1);
     let directory = directory(&bed);
     let netns = bed.node.namespace.path();
-    // Started on a pod; it programs, and serves in, the node. It serves metrics before it has
-    // programmed anything; healthy it is after that.
-    let mut command = bed.command("run", directory.path(), &[]);
-    command.arg("--netns").arg(&netns);
-    let mut child = bed.pod(1).namespace.enter(|| command.spawn()).unwrap();
-    let healthy = |namespace| crate::agent::get(namespace, "127.0.0.1:10256/healthz").code == 200;
-    let end = Instant::now() + Duration::from_secs(60);
-    while !healthy(&bed.node.namespace) && Instant::now() < end {
-        thread::sleep(Duration::from_millis(20));
-    }
-    let there = healthy(&bed.node.namespace);
+    let more = ["--netns", netns.to_str().unwrap()];
+    let pod = &bed.pod(1).namespace;
+    // Started on a pod; it programs, and serves in, the node.
+    let agent = Agent::launch_in(pod, &bed, &directory, &more).loaded();
     let target = "127.0.0.1:10249/proxyMode";
-    let codes = [&bed.node, bed.pod(1)].map(|host| crate::agent::get(&host.namespace, target).code);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(there, "it serves in the node");
+    let codes = [&bed.node.namespace, pod].map(|namespace| get(namespace, target).code);
+    agent.stop();
     assert_eq!(codes, [200, 0]);
     assert_eq!(bed.node.dial(VIP).answer().server, "pod-1");
 }
