@@ -18,6 +18,7 @@ pub mod live;
 pub mod metrics;
 pub mod nftables;
 pub mod node;
+pub mod node_dns;
 pub mod repair;
 pub mod run;
 pub mod sync;

@@ -10,6 +10,7 @@
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`address`]: addresses that go with the process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -19,6 +20,7 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod address;
 pub mod conntrack;
 pub mod datagrams;
 pub mod link;

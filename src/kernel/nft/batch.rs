@@ -192,6 +192,7 @@ impl Batch {
             }
             Op::AddTable(_)
             | Op::AddCommentedTable { .. }
+            | Op::AddOwnedTable { .. }
             | Op::AddChain { .. }
             | Op::DeleteChain(_)
             | Op::AddRule { .. }
