@@ -193,6 +193,7 @@ impl Batch {
             }
             Op::AddTable(_)
             | Op::AddCommentedTable { .. }
+            | Op::AddOwnedTable { .. }
             | Op::AddChain { .. }
             | Op::DeleteChain(_)
             | Op::AddRule { .. }
