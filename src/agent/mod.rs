@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod cleanup;
 pub mod cluster;
+pub mod conntrack;
 pub mod facts;
 pub mod health;
 pub mod health_check_ports;

@@ -6,6 +6,7 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
@@ -20,6 +21,7 @@
 )]
 
 pub mod address;
+pub mod conntrack;
 pub mod datagrams;
 pub mod link;
 pub mod memory;

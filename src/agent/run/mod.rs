@@ -33,6 +33,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use keeper::Periods;
 
 use super::cluster::LoadError;
+use super::conntrack::changes::Before;
+use super::conntrack::cleaner::Cleaner;
 use super::facts::{FactsError, NodeFacts};
 use super::health::Health;
 use super::health::server::{BindError, Wanted, health_router, metrics_router};
@@ -53,7 +55,7 @@ use crate::source::watch::WatchList;
 use feeds::{Event, Feeds};
 use keeper::Keeper;
 use no_local::NoLocal;
-use observers::Observers;
+use observers::{Flows, Observers};
 use programmer::{ProgramError, Programmer};
 
 /// Threads for HTTP and for watching files: none of it is work.
@@ -235,12 +237,18 @@ fn observers(
             server.try_start(runtime);
         }
     }
+    let flows = Flows {
+        cleaner: Cleaner::start(Arc::clone(&metrics)).map_err(RunError::Runtime)?,
+        before: Before::default(),
+        config: options.config.clone(),
+    };
     Ok(Observers {
         metrics,
         health,
         families: families.to_vec(),
         no_local: NoLocal::new(Arc::clone(&options.config.node_name), families),
         ports: None,
+        flows: Some(flows),
         dns,
         servers,
         runtime: Some(runtime.clone()),
