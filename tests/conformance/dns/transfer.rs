@@ -107,7 +107,7 @@ fn a_transfer_is_the_zone_record_by_record() {
     // Who has the zone as it is gets its SOA; who has another one, all of it.
     assert_eq!(
         dig("cluster.local", &format!("IXFR={serial}")),
-        [first.clone()]
+        std::slice::from_ref(first)
     );
     assert_eq!(dig("cluster.local", "IXFR=1"), all);
     let foreign = ["@127.0.0.1", "+tcp", "example.com", "AXFR"];
