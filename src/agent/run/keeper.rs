@@ -117,7 +117,7 @@ impl Keeper {
                 if delta.is_empty() {
                     return;
                 }
-                self.observers.changed(&delta);
+                self.observers.changing(&self.snapshot, &delta);
                 self.work.add(&delta, seen);
                 self.snapshot.apply(delta);
                 self.observers.queued(&self.work, now);
@@ -249,6 +249,7 @@ impl Keeper {
         if self.work.resync == Some(Resync::Foreign) {
             self.damper.begin(now);
         }
+        self.observers.programming(&self.snapshot);
         let started = Instant::now();
         let outcome = match self.work.resync {
             Some(why) => self.programmer.resync(&self.snapshot, why),
