@@ -6,6 +6,7 @@
 //! difference. `ARCHITECTURE.md` draws the same picture with its reasons.
 
 pub mod agent;
+pub mod announce;
 pub mod cli;
 pub mod config;
 pub mod dns;

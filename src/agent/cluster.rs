@@ -72,6 +72,7 @@ impl Cluster {
         let ranges = Ranges {
             cluster_ips: config.service_cidrs.clone(),
             node_ports: config.node_ports.clone(),
+            balancers: config.balancer_pool.clone(),
         };
         let allocations =
             allocate(&mut manifests.services, &ranges, &previous).map_err(|errors| {

@@ -41,6 +41,7 @@ impl LiveSource {
         let mut ledger = Ledger::new(Ranges {
             cluster_ips: config.service_cidrs.clone(),
             node_ports: config.node_ports.clone(),
+            balancers: config.balancer_pool.clone(),
         });
         let changed = ledger.change(&mut staged.services, &previous);
         changed.map_err(|errors| refused(&errors, &mut staged))?;

@@ -4,6 +4,7 @@
 //! of the node that rules depend on. Must not hide a failure, and must not know how a rule looks
 //! or how a message is written.
 
+pub mod announce;
 pub mod backend;
 pub mod cleanup;
 pub mod cluster;

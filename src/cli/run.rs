@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::SignedDuration;
 
+use super::announce::AnnounceFlags;
 use super::args::{self, InputArgs, NetnsArgs};
 use super::dns::{DnsFlags, PORT as DNS_PORT};
 use super::{Exit, Failure};
@@ -66,6 +67,9 @@ pub struct Args {
         help_heading = "DNS"
     )]
     dns_node_local: Vec<IpAddr>,
+
+    #[command(flatten)]
+    announce: AnnounceFlags,
 
     #[command(flatten)]
     rules: ProxyFlags,
@@ -186,6 +190,10 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let dns = dns(args).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
+    let announce = config.as_ref().ok().and_then(|config| {
+        let announce = args.announce.options(config);
+        announce.map_err(|mistake| mistakes.push(mistake)).ok()?
+    });
     match config {
         Ok(config) if mistakes.is_empty() => Ok(RunOptions {
             config,
@@ -202,6 +210,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
             cleanup_on_exit: args.cleanup_on_exit,
             dns: dns.unwrap_or_default(),
             node_dns: args.dns_node_local.clone(),
+            announce,
         }),
         _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
     }

@@ -59,6 +59,10 @@ pub struct ProxyFlags {
     #[arg(long, value_name = "FROM-TO", default_value = "30000-32767")]
     pub service_node_port_range: String,
 
+    /// Addresses for Services of type LoadBalancer that nobody else gives one; repeatable
+    #[arg(long, value_name = "CIDR|FROM-TO", value_delimiter = ',')]
+    pub lb_pool: Vec<String>,
+
     /// Local addresses that accept node-port traffic: CIDRs, or "primary" [default: all]
     #[arg(
         long,

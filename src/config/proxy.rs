@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::flags::{DetectLocalMode, Mode, ProxyFlags};
 use crate::model::IpFamily;
+use crate::model::allocate::AddressRange;
 
 /// Every mistake found in one command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct ProxyConfig {
     pub service_cidrs: Vec<IpNet>,
     /// Range of node ports.
     pub node_ports: RangeInclusive<u16>,
+    /// What load balancers get addresses from.
+    pub balancer_pool: Vec<AddressRange>,
     /// Addresses that node ports answer on.
     pub node_port_addresses: NodePortSelector,
     /// Masquerade everything to cluster IPs.
@@ -81,6 +84,7 @@ impl ProxyConfig {
             detect_local: detect_local(flags, &mut errors),
             service_cidrs: service_cidrs(flags, &mut errors),
             node_ports: node_port_range(flags, &mut errors),
+            balancer_pool: balancer_pool(flags, &mut errors),
             node_port_addresses: node_port_selector(flags, &mut errors),
             masquerade_all: flags.masquerade_all,
             masquerade_bit: flags.iptables_masquerade_bit,
@@ -214,6 +218,16 @@ fn node_port_range(flags: &ProxyFlags, errors: &mut Vec<String>) -> RangeInclusi
         ));
         30000..=32767
     })
+}
+
+fn balancer_pool(flags: &ProxyFlags, errors: &mut Vec<String>) -> Vec<AddressRange> {
+    let ranges = flags.lb_pool.iter().map(|text| text.parse());
+    let ranges = ranges.filter_map(|range: Result<AddressRange, String>| {
+        range
+            .map_err(|reason| errors.push(format!("--lb-pool: {reason}")))
+            .ok()
+    });
+    ranges.collect()
 }
 
 fn node_port_selector(flags: &ProxyFlags, errors: &mut Vec<String>) -> NodePortSelector {

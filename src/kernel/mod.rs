@@ -11,6 +11,7 @@
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`address`]: addresses that go with the process.
+//! * [`neighbours`]: answering ARP and neighbour discovery for addresses that no link has.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -23,8 +24,10 @@
 pub mod address;
 pub mod conntrack;
 pub mod datagrams;
+mod filter;
 pub mod link;
 pub mod memory;
+pub mod neighbours;
 mod netlink;
 pub mod netns;
 pub mod nfacct;

@@ -19,6 +19,10 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// No load balancer is to send traffic here: it is not ready, is about to be drained
+    /// (`spec.unschedulable`), or has the label
+    /// `node.kubernetes.io/exclude-from-external-load-balancers`.
+    pub no_balancer: bool,
 }
 
 impl Node {

@@ -137,6 +137,12 @@ pub struct Service {
     pub external_ips: Vec<IpAddr>,
     /// `status.loadBalancer.ingress`.
     pub ingress: Vec<LoadBalancerIngress>,
+    /// `spec.loadBalancerClass`.
+    pub load_balancer_class: Option<Box<str>>,
+    /// `spec.loadBalancerIP`: the address it asks for.
+    pub load_balancer_ip: Option<IpAddr>,
+    /// The addresses in `ingress` that were allocated out of `--lb-pool`.
+    pub balancer_ips: Vec<IpAddr>,
     /// `spec.loadBalancerSourceRanges`, normalised to network addresses, both families.
     pub source_ranges: Vec<IpNet>,
     /// `spec.sessionAffinity: ClientIP` with its timeout in seconds.
@@ -176,6 +182,9 @@ impl Service {
             external_name: None,
             external_ips: Vec::new(),
             ingress: Vec::new(),
+            load_balancer_class: None,
+            load_balancer_ip: None,
+            balancer_ips: Vec::new(),
             source_ranges: Vec::new(),
             affinity_seconds: None,
             internal_traffic_policy: TrafficPolicy::Cluster,

@@ -50,12 +50,8 @@ pub(crate) fn options_of(family: IpFamily) -> NftablesOptions {
 /// A Service of one TCP port.
 pub(crate) fn service(name: &str, cluster_ip: &str, port_name: &str, port: u16) -> Service {
     Service {
-        name: NamespacedName::new("shop", name),
-        service_type: ServiceType::ClusterIp,
         cluster_ips: vec![cluster_ip.parse().unwrap()],
-        headless: false,
         ip_families: vec![IpFamily::V4],
-        ip_family_policy: None,
         ports: vec![ServicePort {
             name: port_name.into(),
             protocol: Protocol::Tcp,
@@ -63,20 +59,7 @@ pub(crate) fn service(name: &str, cluster_ip: &str, port_name: &str, port: u16) 
             target_port: TargetPort::Number(8080),
             node_port: None,
         }],
-        selector: std::collections::BTreeMap::new(),
-        external_name: None,
-        external_ips: Vec::new(),
-        ingress: Vec::new(),
-        source_ranges: Vec::new(),
-        affinity_seconds: None,
-        internal_traffic_policy: TrafficPolicy::Cluster,
-        external_traffic_policy: TrafficPolicy::Cluster,
-        health_check_node_port: None,
-        allocate_node_ports: true,
-        traffic_distribution: None,
-        publish_not_ready_addresses: false,
-        other_proxy: false,
-        creation_timestamp: None,
+        ..Service::new(NamespacedName::new("shop", name))
     }
 }
 

@@ -298,6 +298,13 @@ impl Keeper {
         self.rebind_at = self.observers.unbound().then(|| now + REBIND);
     }
 
+    /// Hands over to other nodes what this one announces. Its rules stay in force.
+    pub(super) fn hand_over(&mut self) {
+        if let Some(announcer) = self.observers.announcer.take() {
+            announcer.leave();
+        }
+    }
+
     /// Removes from the kernel what is ours.
     pub(super) fn cleanup(&mut self) -> Result<Programmed, ProgramError> {
         let outcome = self.programmer.cleanup();

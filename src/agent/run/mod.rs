@@ -32,6 +32,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use keeper::Periods;
 
+use super::announce::{AnnounceError, AnnounceOptions, Announcer};
 use super::cluster::LoadError;
 use super::conntrack::changes::Before;
 use super::conntrack::cleaner::Cleaner;
@@ -84,6 +85,8 @@ pub struct RunOptions {
     pub cleanup_on_exit: bool,
     /// The name server beside it, if any.
     pub dns: Option<DnsOptions>,
+    /// Announcing addresses of load balancers, if that is wanted.
+    pub announce: Option<AnnounceOptions>,
     /// The addresses of cluster DNS that this node is to answer at by itself.
     pub node_dns: Vec<IpAddr>,
 }
@@ -121,6 +124,9 @@ pub enum RunError {
     /// The name server at its service's address.
     #[error(transparent)]
     NodeDns(#[from] NodeDnsError),
+    /// Announcing addresses.
+    #[error(transparent)]
+    Announce(#[from] AnnounceError),
 }
 
 /// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
@@ -193,6 +199,7 @@ fn run_inside(
     let signal = own.block_on(serve(&mut keeper, &mut feeds));
     systemd::stopping();
     tracing::info!(signal, "stopping");
+    keeper.hand_over();
     if let Some(node_dns) = &mut node_dns {
         node_dns.leave();
     }
@@ -220,6 +227,10 @@ fn observers(
     let dns = options.dns.as_ref();
     let dns = dns
         .map(|dns| Dns::start(dns, metrics.registry()))
+        .transpose()?;
+    let announcer = options.announce.clone();
+    let announcer = announcer
+        .map(|announce| Announcer::start(announce, metrics.registry()))
         .transpose()?;
     let mut servers = Vec::new();
     if let Some(address) = options.metrics_address {
@@ -250,6 +261,7 @@ fn observers(
         ports: None,
         flows: Some(flows),
         dns,
+        announcer,
         servers,
         runtime: Some(runtime.clone()),
     })

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::no_local::NoLocal;
 use super::programmer::Programmed;
 use super::work::Work;
+use crate::agent::announce::Announcer;
 use crate::agent::conntrack::changes::Before;
 use crate::agent::conntrack::cleaner::Cleaner;
 use crate::agent::health::Health;
@@ -30,6 +31,8 @@ pub(super) struct Observers {
     pub(super) flows: Option<Flows>,
     /// Names follow rules: what resolves can be reached.
     pub(super) dns: Option<Dns>,
+    /// Addresses are announced once their rules are there.
+    pub(super) announcer: Option<Announcer>,
     /// The health and the metrics server.
     pub(super) servers: Vec<Wanted>,
     pub(super) runtime: Option<Handle>,
@@ -82,6 +85,9 @@ impl Observers {
         if let Some(dns) = &self.dns {
             dns.names().replace(snapshot);
         }
+        if let Some(announcer) = &self.announcer {
+            announcer.follow_all(snapshot);
+        }
         self.tell_counts();
     }
 
@@ -116,6 +122,9 @@ impl Observers {
         }
         if let Some(dns) = &self.dns {
             dns.names().follow(snapshot, &work.touched);
+        }
+        if let Some(announcer) = &self.announcer {
+            announcer.follow_touched(snapshot, &work.touched);
         }
         self.no_local.follow_touched(snapshot, &work.touched);
         if let Some(ports) = &mut self.ports {

@@ -5,12 +5,11 @@
 //! into one.
 
 use std::io;
-use std::os::fd::AsRawFd;
 
-use nix::errno::Errno;
 use nix::libc;
 
 use super::Socket;
+use crate::kernel::filter;
 
 /// `BPF_LD | BPF_W | BPF_ABS`: load a word at an offset, as if it were in network byte order.
 const LOAD_WORD: u16 = 0x20;
@@ -29,24 +28,8 @@ impl Socket {
     ///
     /// Only the first 128 ports are honoured: callers check again.
     pub(crate) fn drop_messages_of(&self, ports: &[u32]) -> io::Result<()> {
-        const LEN: usize = size_of::<libc::sock_fprog>();
         let mut program = program(ports);
-        let filter = libc::sock_fprog {
-            len: u16::try_from(program.len()).unwrap_or(u16::MAX),
-            filter: program.as_mut_ptr(),
-        };
-        // SAFETY: `filter` is a `struct sock_fprog` that points at `program`; both outlive the
-        // call, in which the kernel copies the instructions. The descriptor is open.
-        let result = unsafe {
-            libc::setsockopt(
-                self.borrow_fd().as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_ATTACH_FILTER,
-                std::ptr::from_ref(&filter).cast(),
-                libc::socklen_t::try_from(LEN).unwrap_or_default(),
-            )
-        };
-        Errno::result(result).map(drop).map_err(io::Error::from)
+        filter::attach(self.borrow_fd(), &mut program)
     }
 }
 

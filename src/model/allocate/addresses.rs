@@ -28,6 +28,11 @@ struct Slot {
 }
 
 impl ChosenAddresses {
+    /// The Service's families, primary first.
+    pub(super) fn families(&self) -> &[IpFamily] {
+        &self.families.families
+    }
+
     pub(super) fn apply(self, service: &mut Service) {
         service.ip_family_policy = self.families.policy;
         service.ip_families = self.families.families;

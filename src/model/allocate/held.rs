@@ -31,6 +31,7 @@ pub(super) enum Field {
     ClusterIp(usize),
     NodePort(usize),
     HealthCheckNodePort,
+    LoadBalancerIp,
 }
 
 /// The path, as the API writes it.
@@ -40,6 +41,7 @@ impl fmt::Display for Field {
             Self::ClusterIp(index) => write!(f, "spec.clusterIPs[{index}]"),
             Self::NodePort(index) => write!(f, "spec.ports[{index}].nodePort"),
             Self::HealthCheckNodePort => f.write_str("spec.healthCheckNodePort"),
+            Self::LoadBalancerIp => f.write_str("spec.loadBalancerIP"),
         }
     }
 }
@@ -64,6 +66,10 @@ impl<V> Default for Held<V> {
 impl<V: Copy + Eq + Hash> Held<V> {
     pub(super) fn get(&self, value: V) -> Option<&Holder> {
         self.holders.get(&value)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.holders.len()
     }
 
     pub(super) fn insert(&mut self, value: V, holder: Holder) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::addresses::{self, ChosenAddresses};
+use super::balancers::{self, ChosenBalancers};
 use super::error::ErrorList;
 use super::ports::{self, ChosenPorts};
 use super::{AllocationError, Allocations, Input, NamespacedName, Ranges, ServiceAllocation};
@@ -21,15 +22,17 @@ pub struct Ledger {
     ranges: Ranges,
     addresses: addresses::Book,
     ports: ports::Book,
+    balancers: balancers::Book,
 }
 
 /// What was chosen for one Service.
-pub(super) struct Chosen(ChosenAddresses, ChosenPorts);
+pub(super) struct Chosen(ChosenAddresses, ChosenPorts, ChosenBalancers);
 
 impl Chosen {
     pub(super) fn apply(self, service: &mut Service) {
         self.0.apply(service);
         self.1.apply(service);
+        self.2.apply(service);
     }
 }
 
@@ -40,6 +43,7 @@ impl Ledger {
         Self {
             addresses: addresses::Book::new(&ranges),
             ports: ports::Book::new(&ranges.node_ports),
+            balancers: balancers::Book::new(&ranges.balancers),
             ranges,
         }
     }
@@ -65,6 +69,7 @@ impl Ledger {
             if let Some(record) = previous.get(name) {
                 self.addresses.release(name, record);
                 self.ports.release(name, record);
+                self.balancers.release(name, record);
             }
         }
         let inputs: Vec<Input<'_>> = services
@@ -95,12 +100,14 @@ impl Ledger {
     pub fn keep(&mut self) {
         self.addresses.keep();
         self.ports.keep();
+        self.balancers.keep();
     }
 
     /// Takes back all changes since the last [`keep`](Self::keep).
     pub fn undo(&mut self) {
         self.addresses.undo();
         self.ports.undo();
+        self.balancers.undo();
     }
 
     /// Chooses for Services that hold nothing; entry i is for input i.
@@ -111,13 +118,15 @@ impl Ledger {
         let mut errors = ErrorList::default();
         let addresses = self.addresses.choose(inputs, &self.ranges, &mut errors);
         let ports = self.ports.choose(inputs, &mut errors);
+        let families = addresses.iter().map(ChosenAddresses::families);
+        let balancers = self.balancers.choose(inputs, families);
         if let Err(errors) = errors.into_result() {
             self.undo();
             return Err(errors);
         }
-        let chosen = addresses.into_iter().zip(ports);
+        let chosen = addresses.into_iter().zip(ports).zip(balancers);
         Ok(chosen
-            .map(|(addresses, ports)| Chosen(addresses, ports))
+            .map(|((addresses, ports), balancers)| Chosen(addresses, ports, balancers))
             .collect())
     }
 }

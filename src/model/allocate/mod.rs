@@ -22,6 +22,7 @@
 //! [KEP-3070]: https://github.com/kubernetes/enhancements/tree/master/keps/sig-network/3070-reserved-service-ip-range
 
 mod addresses;
+mod balancers;
 mod error;
 mod families;
 mod held;
@@ -35,8 +36,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use balancers::{AddressRange, BALANCER_CLASS};
 pub use error::AllocationError;
 pub use ledger::{AllocationChanges, Ledger};
+pub(crate) use pool::stable_hash;
 pub use range::{RangeError, Ranges};
 pub use record::{Allocations, NamedRecord, NodePortAllocation, ServiceAllocation};
 

@@ -95,7 +95,7 @@ impl Pool {
 
 /// The first 128 bits of a text's SHA-256: the same on every machine and in every build, which
 /// Rust's own hashers do not promise.
-pub(super) fn stable_hash(text: &str) -> u128 {
+pub(crate) fn stable_hash(text: &str) -> u128 {
     let digest = Sha256::digest(text.as_bytes());
     digest
         .iter()

@@ -328,7 +328,7 @@ fn refusal(field: Field, port: u16, why: &str) -> String {
         Field::HealthCheckNodePort => {
             format!("failed to allocate requested HealthCheck NodePort {port}: ")
         }
-        Field::NodePort(_) | Field::ClusterIp(_) => String::new(),
+        Field::NodePort(_) | Field::ClusterIp(_) | Field::LoadBalancerIp => String::new(),
     };
     format!("Invalid value: {port}: {what}{why}")
 }

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::super::IpFamily;
+use super::balancers::AddressRange;
 
 /// Shortest IPv6 prefix the API server accepts for a Service range.
 const SHORTEST_V6_PREFIX: u8 = 64;
@@ -24,6 +25,8 @@ pub struct Ranges {
     pub cluster_ips: Vec<IpNet>,
     /// `--service-node-port-range`, ends included.
     pub node_ports: RangeInclusive<u16>,
+    /// `--lb-pool`: what load balancers get addresses from; none without it.
+    pub balancers: Vec<AddressRange>,
 }
 
 impl Default for Ranges {
@@ -33,6 +36,7 @@ impl Default for Ranges {
         Self {
             cluster_ips: vec![cluster_ips.into()],
             node_ports: 30000..=32767,
+            balancers: Vec::new(),
         }
     }
 }
@@ -108,6 +112,7 @@ impl Ranges {
         Ok(Self {
             cluster_ips: cluster_ips.iter().map(IpNet::trunc).collect(),
             node_ports,
+            balancers: Vec::new(),
         })
     }
 
@@ -191,7 +196,7 @@ pub(super) fn address_at(range: &IpNet, position: u128) -> Option<IpAddr> {
     }
 }
 
-fn number(address: IpAddr) -> u128 {
+pub(super) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(u32::from(v4)),
         IpAddr::V6(v6) => u128::from(v6),

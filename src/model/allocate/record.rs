@@ -26,6 +26,8 @@ pub struct ServiceAllocation {
     pub node_ports: Vec<NodePortAllocation>,
     /// `spec.healthCheckNodePort`.
     pub health_check_node_port: Option<u16>,
+    /// Addresses out of `--lb-pool`, in `status.loadBalancer`.
+    pub balancer_ips: Vec<IpAddr>,
 }
 
 /// A service port and its node port.
@@ -106,9 +108,11 @@ impl ServiceAllocation {
             cluster_ips: service.cluster_ips.clone(),
             node_ports: service.ports.iter().filter_map(node_port).collect(),
             health_check_node_port: service.health_check_node_port,
+            balancer_ips: service.balancer_ips.clone(),
         };
         let holds_nothing = record.cluster_ips.is_empty()
             && record.node_ports.is_empty()
+            && record.balancer_ips.is_empty()
             && record.health_check_node_port.is_none();
         (!holds_nothing).then_some(record)
     }
@@ -128,6 +132,12 @@ pub struct NamedRecord {
     node_ports: Vec<NodePortAllocation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     health_check_node_port: Option<u16>,
+    #[serde(
+        default,
+        rename = "loadBalancerIPs",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    balancer_ips: Vec<IpAddr>,
 }
 
 impl NamedRecord {
@@ -141,6 +151,7 @@ impl NamedRecord {
             cluster_ips: record.cluster_ips,
             node_ports: record.node_ports,
             health_check_node_port: record.health_check_node_port,
+            balancer_ips: record.balancer_ips,
         }
     }
 
@@ -151,6 +162,7 @@ impl NamedRecord {
             cluster_ips: self.cluster_ips,
             node_ports: self.node_ports,
             health_check_node_port: self.health_check_node_port,
+            balancer_ips: self.balancer_ips,
         };
         let service = NamespacedName::new(self.namespace, self.name);
         (

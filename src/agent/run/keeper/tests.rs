@@ -134,6 +134,7 @@ impl Bench {
             ports: None,
             flows: None,
             dns: None,
+            announcer: None,
             servers: Vec::new(),
             runtime: None,
         };

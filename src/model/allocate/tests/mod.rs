@@ -2,6 +2,7 @@
 //! `tests/allocate_properties.rs`.
 
 mod addresses;
+mod balancers;
 mod bands;
 mod families;
 mod memory;
@@ -14,7 +15,7 @@ use super::super::{
     IpFamily, NamespacedName, Protocol, Service, ServicePort, ServiceType, TargetPort,
     TrafficPolicy,
 };
-use super::{AllocationError, Allocations, Ranges, allocate};
+use super::{AddressRange, AllocationError, Allocations, BALANCER_CLASS, Ranges, allocate};
 
 /// The Services of a cluster and what was given out to them.
 struct Cluster {

@@ -7,6 +7,9 @@ use crate::model::Node;
 use crate::source::api::ZONE_LABEL;
 use crate::source::api::ip::{parse_cidr, parse_ip};
 
+/// Label of nodes that load balancers leave alone.
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
 /// The model's form of a Node.
 #[must_use]
 pub fn node(object: &api::Node, names: &mut Interner) -> Node {
@@ -41,7 +44,20 @@ pub fn node(object: &api::Node, names: &mut Interner) -> Node {
             .into_iter()
             .filter_map(|t| parse_cidr(t).map(|(_, n)| n))
             .collect(),
+        no_balancer: no_balancer(object),
     }
+}
+
+/// A node whose readiness nobody has reported is taken to be ready: manifests are written by hand.
+fn no_balancer(object: &api::Node) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    let excluded = labels.is_some_and(|labels| labels.contains_key(EXCLUDE_LABEL));
+    let spec = object.spec.as_ref();
+    let drained = spec.and_then(|spec| spec.unschedulable).unwrap_or(false);
+    let conditions = object.status.as_ref().and_then(|s| s.conditions.as_deref());
+    let mut ready = conditions.unwrap_or_default().iter();
+    let not_ready = ready.any(|c| c.type_ == "Ready" && c.status != "True");
+    excluded || drained || not_ready
 }
 
 #[cfg(test)]

@@ -53,6 +53,9 @@ pub fn service(object: api::Service, names: &mut Interner) -> Service {
             .filter(|_| service_type == ServiceType::ExternalName),
         external_ips: addresses(spec.external_ips.as_deref()),
         ingress: ingress(object.status),
+        load_balancer_class: boxed(spec.load_balancer_class),
+        load_balancer_ip: spec.load_balancer_ip.as_deref().and_then(parse_ip),
+        balancer_ips: Vec::new(),
         source_ranges: spec
             .load_balancer_source_ranges
             .iter()

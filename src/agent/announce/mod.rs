@@ -1,0 +1,140 @@
+//! `run --announce-lb`: the addresses of load balancers answered for on the nodes' own network.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `task` | one thread: heartbeats in and out, questions answered, the part of this node |
+//! | `links` | on which links |
+//!
+//! Follows rules: what is announced can be reached. Must not decide who answers
+//! ([`crate::announce`] does).
+
+mod links;
+mod task;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use prometheus::{IntGauge, Registry};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::announce::{Claim, Nodes, Timing};
+use crate::model::allocate::AddressRange;
+use crate::model::{NamespacedName, Snapshot, Touched};
+use task::Task;
+
+/// How it is done.
+#[derive(Clone, Debug)]
+pub struct AnnounceOptions {
+    /// This node.
+    pub node: Arc<str>,
+    /// `--lb-pool`.
+    pub pool: Vec<AddressRange>,
+    /// The links to answer on; those that have a network with an address of the pool if empty.
+    pub interfaces: Vec<String>,
+    /// UDP port of heartbeats.
+    pub port: u16,
+    /// Their timing.
+    pub timing: Timing,
+}
+
+/// Addresses cannot be announced.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    /// The port of heartbeats.
+    #[error("--announce-lb: cannot listen to other nodes at UDP port {port}")]
+    Heartbeats {
+        /// Which.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No thread.
+    #[error("--announce-lb: cannot start its thread")]
+    Thread(#[source] io::Error),
+    /// Two metrics have one name.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What the thread is told.
+#[derive(Debug)]
+enum News {
+    /// Services that changed.
+    Claims(BTreeMap<NamespacedName, Option<Claim>>),
+    /// All nodes.
+    Nodes(Nodes),
+    /// Hand over, and end.
+    Leave,
+}
+
+/// Announcing, on a thread of its own. Dropping it ends it at once, without a word to others; see
+/// [`leave`](Self::leave).
+#[derive(Debug)]
+pub struct Announcer {
+    news: UnboundedSender<News>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Announcer {
+    /// Starts in the network namespace of the calling thread. Nothing is announced before a
+    /// snapshot comes, and before others could have been heard.
+    ///
+    /// # Errors
+    /// See [`AnnounceError`].
+    pub fn start(options: AnnounceOptions, registry: &Registry) -> Result<Self, AnnounceError> {
+        let gauge = IntGauge::new(
+            "portolan_announced_addresses",
+            "Addresses of load balancers that this node answers for.",
+        )?;
+        registry.register(Box::new(gauge.clone()))?;
+        let (news, heard) = unbounded_channel();
+        let task = Task::new(options, gauge)?;
+        let thread = std::thread::Builder::new()
+            .name("announce".to_owned())
+            .spawn(move || task.run(heard))
+            .map_err(AnnounceError::Thread)?;
+        Ok(Self {
+            news,
+            thread: Some(thread),
+        })
+    }
+
+    /// The rules of a whole snapshot are in force.
+    pub fn follow_all(&self, snapshot: &Snapshot) {
+        let claims = snapshot.services.keys();
+        let claims = claims.filter_map(|name| Some((name.clone(), Claim::of(snapshot, name)?)));
+        let claims = claims.map(|(name, claim)| (name, Some(claim))).collect();
+        self.tell(News::Nodes(snapshot.nodes.clone()));
+        self.tell(News::Claims(claims));
+    }
+
+    /// The rules of what is touched are in force.
+    pub fn follow_touched(&self, snapshot: &Snapshot, touched: &Touched) {
+        if !touched.nodes.is_empty() {
+            self.tell(News::Nodes(snapshot.nodes.clone()));
+        }
+        let services = touched.services.iter();
+        let claims = services.map(|name| (name.clone(), Claim::of(snapshot, name)));
+        let claims: BTreeMap<_, _> = claims.collect();
+        if !claims.is_empty() {
+            self.tell(News::Claims(claims));
+        }
+    }
+
+    /// Hands what this node answers for over to others, and ends.
+    pub fn leave(mut self) {
+        self.tell(News::Leave);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// A thread that has ended hears nothing.
+    fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+}

@@ -1,0 +1,116 @@
+//! Addresses of load balancers.
+
+use super::*;
+
+fn balancer(name: &str) -> Service {
+    Service {
+        service_type: ServiceType::LoadBalancer,
+        ports: vec![ServicePort {
+            name: "".into(),
+            protocol: Protocol::Tcp,
+            port: 80,
+            target_port: TargetPort::Number(80),
+            node_port: None,
+        }],
+        ..Service::new(NamespacedName::new("default", name))
+    }
+}
+
+fn cluster(pool: &[&str], services: Vec<Service>) -> Cluster {
+    let mut cluster = Cluster::v4(services);
+    cluster.ranges.balancers = pool.iter().map(|text| text.parse().unwrap()).collect();
+    cluster
+}
+
+fn addresses(cluster: &Cluster) -> Vec<String> {
+    let text = |service: &Service| {
+        let ips: Vec<String> = service
+            .balancer_ips
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        ips.join(",")
+    };
+    cluster.services.values().map(text).collect()
+}
+
+#[test]
+fn a_pool_is_given_out_once_and_remembered() {
+    let names = ["a", "b", "c"];
+    let services = || names.map(balancer).to_vec();
+    let mut cluster = cluster(&["192.0.2.10-192.0.2.11"], services());
+    cluster.allocate().unwrap();
+    let first = addresses(&cluster);
+    let mut given = first.clone();
+    given.sort();
+    assert_eq!(given, ["", "192.0.2.10", "192.0.2.11"], "the third waits");
+    cluster.set(services());
+    cluster.allocate().unwrap();
+    assert_eq!(addresses(&cluster), first);
+    // Who gives its address back makes room.
+    let loser = first.iter().position(String::is_empty).unwrap();
+    let gone = (loser + 1) % 3;
+    let rest = names.iter().enumerate().filter(|(n, _)| *n != gone);
+    cluster.set(rest.map(|(_, name)| balancer(name)));
+    cluster.allocate().unwrap();
+    assert!(addresses(&cluster).iter().all(|ip| !ip.is_empty()));
+    let ingress = &cluster.services.values().next().unwrap().ingress;
+    assert_eq!(ingress.len(), 1, "rules read the status");
+}
+
+#[test]
+fn only_services_that_are_ours_get_one() {
+    let classed = |name: &str, class: &str| Service {
+        load_balancer_class: Some(class.into()),
+        ..balancer(name)
+    };
+    let asked = |name: &str, ip: &str| Service {
+        load_balancer_ip: Some(ip.parse().unwrap()),
+        ..balancer(name)
+    };
+    let plain = Service {
+        service_type: ServiceType::NodePort,
+        ..balancer("f")
+    };
+    let services = vec![
+        classed("a", BALANCER_CLASS),
+        classed("b", "example.com/cloud"),
+        asked("c", "192.0.2.13"),
+        asked("d", "198.51.100.1"),
+        asked("e", "192.0.2.13"),
+        plain,
+    ];
+    let mut cluster = cluster(&["192.0.2.8/29"], services);
+    cluster.allocate().unwrap();
+    let got = addresses(&cluster);
+    assert!(got[0].starts_with("192.0.2."), "{got:?}");
+    assert_eq!(got[1..], ["", "192.0.2.13", "", "", ""], "{got:?}");
+}
+
+#[test]
+fn a_family_without_a_pool_has_no_address() {
+    let both = Service {
+        ip_family_policy: Some(crate::model::IpFamilyPolicy::RequireDualStack),
+        ..balancer("a")
+    };
+    for (pool, wanted) in [
+        (&["192.0.2.9"][..], "192.0.2.9"),
+        (&["2001:db8::9", "192.0.2.9"], "192.0.2.9,2001:db8::9"),
+    ] {
+        let mut cluster = Cluster::dual([both.clone()]);
+        cluster.ranges.balancers = pool.iter().map(|text| text.parse().unwrap()).collect();
+        cluster.allocate().unwrap();
+        assert_eq!(addresses(&cluster), [wanted]);
+    }
+}
+
+#[test]
+fn ranges_are_read_in_three_forms() {
+    let range = |text: &str| text.parse::<AddressRange>().map(|range| range.to_string());
+    assert_eq!(range("192.0.2.9/29").unwrap(), "192.0.2.8-192.0.2.15");
+    assert_eq!(range("192.0.2.9").unwrap(), "192.0.2.9-192.0.2.9");
+    assert_eq!(range("fd00::1 - fd00::9").unwrap(), "fd00::1-fd00::9");
+    for wrong in ["", "192.0.2.9-192.0.2.1", "192.0.2.1-fd00::1", "a-b"] {
+        assert!(range(wrong).is_err(), "{wrong}");
+    }
+}
