@@ -11,6 +11,7 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod kube_proxy;
 mod man;
 mod render;
 mod report;
@@ -24,6 +25,7 @@ use std::io::IsTerminal;
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
+pub use kube_proxy::parse;
 
 use exit::finish;
 use run::LogFormat;
@@ -55,7 +57,7 @@ pub enum Command {
     /// Program the kernel from manifests, showing what changes
     Apply(apply::Args),
     /// Keep the kernel and the manifests together: follow changes, repair damage, serve metrics
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show what apply would change (exit code 3 if anything)
     Diff(diff::Args),
     /// Print the rules of manifests without touching the kernel (needs no root)
