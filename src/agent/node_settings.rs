@@ -16,10 +16,10 @@ const HASH_SIZE: &str = "/sys/module/nf_conntrack/parameters/hashsize";
 
 /// Makes the settings, in the network namespace of the calling thread; writes only what differs.
 pub fn apply(flags: &NodeFlags) {
-    if let Some(limit) = flags.conntrack_max(cpus()) {
-        if set(CONNTRACK_MAX, limit) {
-            grow_buckets(limit / 4);
-        }
+    if let Some(limit) = flags.conntrack_max(cpus())
+        && set(CONNTRACK_MAX, limit)
+    {
+        grow_buckets(limit / 4);
     }
     for (name, value) in flags.sysctls() {
         set(name, value);
