@@ -12,6 +12,7 @@ mod dns;
 mod exit;
 mod get;
 mod man;
+mod origin;
 mod render;
 mod report;
 mod run;
