@@ -56,7 +56,7 @@ pub enum Command {
     /// Program the kernel from manifests, showing what changes
     Apply(apply::Args),
     /// Keep the kernel and the manifests together: follow changes, repair damage, serve metrics
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show what apply would change (exit code 3 if anything)
     Diff(diff::Args),
     /// Print the rules of manifests without touching the kernel (needs no root)

@@ -201,6 +201,9 @@ fn run_inside(
     Ok(())
 }
 
+/// A source and its first complete state.
+type Start = (Box<dyn Source>, Snapshot);
+
 /// Opens the source, and gives it with its first complete state; `None` if a signal to stop came
 /// before there was one.
 fn open(
@@ -208,7 +211,7 @@ fn open(
     feeds: &mut Feeds,
     observers: &Observers,
     runtime: &Handle,
-) -> Result<Option<(Box<dyn Source>, Snapshot)>, RunError> {
+) -> Result<Option<Start>, RunError> {
     match &options.origin {
         Origin::Manifests { input, state_dir } => {
             let (source, snapshot) = LiveSource::open(input.clone(), &options.config, state_dir)?;

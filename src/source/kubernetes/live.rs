@@ -195,12 +195,15 @@ impl LiveCluster {
         current: &Snapshot,
     ) -> Vec<NamespacedName> {
         let node = |name: &Arc<str>| NamespacedName::new("", Arc::clone(name));
-        let unseen = |name: &NamespacedName| !seen.contains(name);
+        let unseen = |name: &&NamespacedName| !seen.contains(*name);
         match resource {
-            Resource::Services => current.services.keys().cloned().filter(unseen).collect(),
-            Resource::EndpointSlices => self.owners.keys().cloned().filter(unseen).collect(),
-            Resource::Nodes => current.nodes.keys().map(node).filter(unseen).collect(),
-            Resource::ServiceCidrs => self.cidrs.keys().cloned().filter(unseen).collect(),
+            Resource::Services => current.services.keys().filter(unseen).cloned().collect(),
+            Resource::EndpointSlices => self.owners.keys().filter(unseen).cloned().collect(),
+            Resource::Nodes => {
+                let nodes = current.nodes.keys().map(node);
+                nodes.filter(|name| unseen(&name)).collect()
+            }
+            Resource::ServiceCidrs => self.cidrs.keys().filter(unseen).cloned().collect(),
         }
     }
 
