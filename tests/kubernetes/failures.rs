@@ -20,6 +20,11 @@ fn other(n: u8) -> Service {
     Service::new(&format!("other-{n}"), &format!("10.233.11.{n}"))
 }
 
+/// An address that is no Service's any more may lead out of the node, but to no pod.
+fn reaches_a_pod(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Answered(answer) if answer.server.starts_with("pod-"))
+}
+
 /// So many lists were begun for this reason.
 fn lists(agent: &Agent<'_>, resource: &str, reason: &str) -> f64 {
     let labels = format!("{{reason=\"{reason}\",resource=\"{resource}\"}}");
@@ -49,9 +54,7 @@ fn rules_stay_while_the_server_is_down_and_are_right_within_a_second_of_its_retu
     eventually("it converges", || dial.answer().server == "pod-2");
     let took = back.elapsed();
     let gone = bed.pod(3).dial("10.233.11.1:80").impatiently();
-    eventually("what was deleted is gone", || {
-        !matches!(gone.once(), Outcome::Answered(_))
-    });
+    eventually("what was deleted is gone", || !reaches_a_pod(&gone.once()));
     eprintln!("right {took:?} after the return");
     assert!(took < Duration::from_secs(3), "{took:?}\n{}", agent.log());
     let log = agent.stop();
@@ -83,7 +86,7 @@ fn issue_28674_76338_endpoints_that_went_while_nobody_watched_are_not_kept() {
         });
         dial.times(30).assert_only(&["pod-2"]);
         let gone = bed.pod(3).dial("10.233.11.1:80").impatiently().once();
-        assert!(!matches!(gone, Outcome::Answered(_)), "{gone:?}");
+        assert!(!reaches_a_pod(&gone), "{gone:?}");
         agent.stop();
     }
 }
