@@ -138,7 +138,7 @@ impl Keeper {
 
     /// From now on the kernel is to hold this.
     fn adopt(&mut self, delta: SnapshotDelta, seen: Option<Instant>, now: Instant) {
-        self.observers.changed(&delta);
+        self.observers.changing(&self.snapshot, &delta);
         self.work.add(&delta, seen);
         self.snapshot.apply(delta);
         self.observers.queued(&self.work, now);
@@ -267,6 +267,7 @@ impl Keeper {
         if self.work.resync == Some(Resync::Foreign) {
             self.damper.begin(now);
         }
+        self.observers.programming(&self.snapshot);
         let started = Instant::now();
         let outcome = match self.work.resync {
             Some(why) => self.programmer.resync(&self.snapshot, why),

@@ -24,7 +24,7 @@ mod systemd;
 mod work;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +34,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use keeper::Periods;
 
 use super::cluster::LoadError;
+use super::conntrack::changes::Before;
+use super::conntrack::cleaner::Cleaner;
 use super::facts::{FactsError, NodeFacts};
 use super::health::Health;
 use super::health::server::{BindError, Wanted, health_router, metrics_router};
@@ -41,6 +43,7 @@ use super::health_check_ports::{HealthCheckPorts, PortAddresses};
 use super::live::LiveSource;
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
+use super::node_dns::{NodeDns, NodeDnsError};
 use crate::config::ProxyConfig;
 use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
@@ -55,7 +58,7 @@ use cluster::{Cluster, Opened};
 use feeds::{Event, Feeds};
 use keeper::Keeper;
 use no_local::NoLocal;
-use observers::Observers;
+use observers::{Flows, Observers};
 use programmer::{ProgramError, Programmer};
 use source::Source;
 
@@ -97,6 +100,8 @@ pub struct RunOptions {
     pub cleanup_on_exit: bool,
     /// The name server beside it, if any.
     pub dns: Option<DnsOptions>,
+    /// The addresses of cluster DNS that this node is to answer at by itself.
+    pub node_dns: Vec<IpAddr>,
 }
 
 /// Why the loop did not start, or ended otherwise than asked.
@@ -132,6 +137,9 @@ pub enum RunError {
     /// The API server is not known, or there are no credentials for it.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The name server at its service's address.
+    #[error(transparent)]
+    NodeDns(#[from] NodeDnsError),
 }
 
 /// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
@@ -167,6 +175,11 @@ fn run_inside(
     let programmer = make(&options.config)?;
     // Before the files are read: what changes meanwhile is read again.
     let mut feeds = Feeds::start(runtime, options.origin.files()).map_err(RunError::Signals)?;
+    // Before the name server, which is to listen there.
+    let node_dns = &options.node_dns;
+    let mut node_dns = (!node_dns.is_empty())
+        .then(|| NodeDns::start(node_dns))
+        .transpose()?;
     let mut observers = observers(options, programmer.families(), runtime)?;
     let Some((source, snapshot)) = open(options, &mut feeds, &observers, runtime)? else {
         return Ok(());
@@ -181,6 +194,9 @@ fn run_inside(
         addresses,
     ));
     let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
+    if let Some(node_dns) = &mut node_dns {
+        node_dns.lead()?;
+    }
     memory::give_back();
     tracing::info!(
         mode = configz::mode_name(options.config.mode),
@@ -195,6 +211,9 @@ fn run_inside(
     let signal = own.block_on(serve(&mut keeper, &mut feeds));
     systemd::stopping();
     tracing::info!(signal, "stopping");
+    if let Some(node_dns) = &mut node_dns {
+        node_dns.leave();
+    }
     if options.cleanup_on_exit {
         keeper.cleanup()?;
     }
@@ -279,12 +298,18 @@ fn observers(
             server.try_start(runtime);
         }
     }
+    let flows = Flows {
+        cleaner: Cleaner::start(Arc::clone(&metrics)).map_err(RunError::Runtime)?,
+        before: Before::default(),
+        config: options.config.clone(),
+    };
     Ok(Observers {
         metrics,
         health,
         families: families.to_vec(),
         no_local: NoLocal::new(Arc::clone(&options.config.node_name), families),
         ports: None,
+        flows: Some(flows),
         dns,
         servers,
         runtime: Some(runtime.clone()),
