@@ -13,6 +13,7 @@ mod exit;
 mod get;
 mod kube_proxy;
 mod man;
+mod origin;
 mod render;
 mod report;
 mod run;
@@ -112,8 +113,10 @@ fn init_logging(cli: &Cli) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        // The library tells of every message it sends, without saying what is in it.
-        tracing_subscriber::EnvFilter::new(format!("{level},mnl=warn"))
+        // Libraries tell of every message and every connection; that is for the last level.
+        let libraries = if level == "trace" { "debug" } else { "warn" };
+        let name = env!("CARGO_PKG_NAME");
+        tracing_subscriber::EnvFilter::new(format!("{libraries},{name}={level},mnl=warn"))
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,4 +1,4 @@
-//! `portolan run`: the agent on manifests.
+//! `portolan run`: the agent, on manifests or on a cluster.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 
-use super::args::{self, InputArgs, NetnsArgs};
+use super::args::{self, NetnsArgs};
 use super::dns::{DnsFlags, PORT as DNS_PORT};
 use super::kube_proxy::{AcceptedFlags, File, Start};
+use super::origin::OriginArgs;
 use super::{Exit, Failure, cleanup};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
-use crate::agent::run::{self, Periods, RunError, RunOptions};
+use crate::agent::run::{self, Origin, Periods, RunError, RunOptions};
 use crate::config::{Mode, NodeFlags, ProxyConfig, ProxyFlags, duration};
 use crate::dns::service::DnsOptions;
 use crate::kernel::Socket;
@@ -39,7 +40,7 @@ pub(super) enum LogFormat {
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    input: InputArgs,
+    origin: OriginArgs,
 
     #[command(flatten)]
     netns: NetnsArgs,
@@ -156,12 +157,12 @@ impl Args {
 
 /// Keeps the kernel and the manifests together until told to stop.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.start.cleanup {
+        return cleanup::run(&cleanup::Args::of_netns(args.netns.clone()));
+    }
     let options = options(args)?;
     if let Some(path) = &args.start.write_config_to {
         return write_configuration(path, &options);
-    }
-    if args.start.cleanup {
-        return cleanup::run(&cleanup::Args::of_netns(args.netns.clone()));
     }
     args.tell_not_needed();
     if args.start.init_only {
@@ -234,11 +235,15 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let dns = dns(args).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
-    match config {
-        Ok(config) if mistakes.is_empty() => Ok(RunOptions {
-            config,
-            input: args.input.manifest_input(),
-            state_dir: args.input.state_dir.clone(),
+    let origin = match args.origin.origin() {
+        // Nothing is going to be followed.
+        Err(_) if args.start.ends_early() => Ok(Origin::nothing()),
+        origin => origin.map_err(|mistake| mistakes.push(mistake)),
+    };
+    match (config, origin) {
+        (Ok(config), Ok(origin)) if mistakes.is_empty() => Ok(RunOptions {
+            config: for_origin(config, &origin),
+            origin,
             netns: args.netns.netns(),
             periods: Periods {
                 min_sync,
@@ -266,6 +271,14 @@ fn worded(mistakes: &[String], file: Option<&File>) -> String {
         None => line.to_owned(),
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The API server knows the ranges it allocates from: the default is for manifests.
+fn for_origin(mut config: ProxyConfig, origin: &Origin) -> ProxyConfig {
+    if matches!(origin, Origin::Kubernetes(_)) {
+        config.service_cidrs.clear();
+    }
+    config
 }
 
 /// The name server that is asked for, if any.

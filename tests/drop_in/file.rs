@@ -14,9 +14,7 @@ fn run(directory: &TempDir, config: &str, more: &[&str]) -> Output {
     let path = directory.path().join("config.conf");
     fs::write(&path, config).unwrap();
     let mut command = Command::new(PROGRAM);
-    command
-        .args(["run", "-f", "manifests", "--config"])
-        .arg(path);
+    command.args(["run", "--config"]).arg(path);
     command.args(more).output().unwrap()
 }
 

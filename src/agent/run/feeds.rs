@@ -1,4 +1,4 @@
-//! What the loop waits for beside the kernel: files, signals.
+//! What the loop waits for beside the kernel: files, signals, the Kubernetes API.
 //!
 //! Runs on the runtime's threads and sends to the loop. Must not read manifests.
 
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::kube_proxy::Document;
 use crate::source::changes::Changes;
+use crate::source::kubernetes::Batch;
 use crate::source::manifest::ManifestInput;
 use crate::source::watch::{Settle, WatchList, Watcher};
 
@@ -29,6 +30,8 @@ pub(super) enum Event {
         /// When the watcher said so.
         seen: Instant,
     },
+    /// The watches of the Kubernetes API brought something.
+    Cluster(Batch),
     /// SIGHUP.
     Reread,
     /// SIGTERM or SIGINT, by name.
@@ -38,8 +41,8 @@ pub(super) enum Event {
 /// The loop's end of the feeds.
 pub(super) struct Feeds {
     pub(super) events: mpsc::UnboundedReceiver<Event>,
-    watch_list: watch::Sender<WatchList>,
     sender: mpsc::UnboundedSender<Event>,
+    watch_list: watch::Sender<WatchList>,
 }
 
 impl Feeds {
@@ -64,6 +67,11 @@ impl Feeds {
     pub(super) fn follow_configuration(&self, runtime: &Handle, path: PathBuf, text: String) {
         let _context = runtime.enter();
         runtime.spawn(follow_configuration(path, text, self.sender.clone()));
+    }
+
+    /// For others who have something for the loop.
+    pub(super) fn sender(&self) -> mpsc::UnboundedSender<Event> {
+        self.sender.clone()
     }
 
     /// Follows what is in the list from now on.

@@ -47,6 +47,13 @@ pub(super) struct Start {
     pub file: Option<File>,
 }
 
+impl Start {
+    /// It ends before there is anything to follow.
+    pub(super) fn ends_early(&self) -> bool {
+        self.write_config_to.is_some() || self.init_only || self.cleanup
+    }
+}
+
 /// Parses a command line; what `--config` names is read.
 ///
 /// Ends the process with clap's message if it is no command line of portolan's, or asks for help.
