@@ -6,7 +6,9 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
-//! * [`netns`]: doing any of this in another network namespace.
+//! * [`netns`]: doing any of this in another network namespace; [`named_netns`] makes such that last.
+//! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
+//!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
@@ -21,11 +23,15 @@
 pub mod datagrams;
 pub mod link;
 pub mod memory;
+pub mod named_netns;
+pub mod netdev;
 mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod process;
 pub mod readiness;
 pub mod sysctl;
+pub mod view;
 
 pub use netlink::Socket;
