@@ -101,15 +101,18 @@ fn refusals(result: Result<Committed, CommitError>) -> Vec<Refusal> {
 }
 
 fn dumped(kernel: &mut impl NftKernel, set: &SetRef) -> BTreeSet<Element> {
-    let mut elements = BTreeSet::new();
-    let visit = &mut |element: ElementView<'_>| {
-        assert!(
-            elements.insert(element.to_element()),
-            "{element:?} came twice"
-        );
-    };
-    kernel.dump_elements(set, visit).unwrap();
-    elements
+    let read = read_consistently(kernel, |kernel| {
+        let mut elements = BTreeSet::new();
+        let visit = &mut |element: ElementView<'_>| {
+            assert!(
+                elements.insert(element.to_element()),
+                "{element:?} came twice"
+            );
+        };
+        kernel.dump_elements(set, visit)?;
+        Ok(elements)
+    });
+    read.unwrap().1
 }
 
 /// Everything in a table, as the steps that write it.
@@ -287,6 +290,41 @@ fn steps_of_many_messages_keep_count() {
     });
 }
 
+/// The kernel grows the hash table of a set in the background, and a dump restarts its walk for
+/// every datagram: what it lists meanwhile came twice, and as many other elements never. On a busy
+/// machine the background is late enough for that to be seen.
+#[test]
+fn a_set_whose_hash_table_grows_is_listed_whole_or_not_at_all() {
+    in_new_netns(|| {
+        let mut socket = socket();
+        commit(&mut socket, &[Op::AddTable(table(V4, "t"))]).unwrap();
+        for round in 0..20 {
+            // Each just beyond a size at which the table grows.
+            let many = 1 + (3 << (9 + round % 5));
+            commit(
+                &mut socket,
+                &[add_set("a", addresses()), add("a", plain(0..many))],
+            )
+            .unwrap();
+            let mut listed = Vec::new();
+            let visit = &mut |element: ElementView<'_>| listed.push(element.to_element());
+            match dump_elements(&mut socket, &set("a"), visit) {
+                Ok(()) => {
+                    listed.sort_unstable();
+                    assert_eq!(listed.len(), many as usize, "round {round}");
+                    assert!(listed == plain(0..many), "round {round}");
+                }
+                Err(ReadError::Interrupted) => {}
+                Err(other) => panic!("{other}"),
+            }
+            // It comes to an end.
+            let whole = dumped(&mut socket, &set("a"));
+            assert_eq!(whole, plain(0..many).into_iter().collect());
+            commit(&mut socket, &[Op::DeleteSet(set("a"))]).unwrap();
+        }
+    });
+}
+
 #[test]
 fn a_refused_element_is_named_and_undoes_the_batch() {
     in_new_netns(|| {
@@ -329,7 +367,11 @@ fn a_refused_element_is_named_and_undoes_the_batch() {
         let part = |at: usize| refused.get(at).unwrap().part.as_deref();
         assert_eq!(part(0), Some("element 0x00000007 \"ns/other:http\""));
         assert_eq!(part(1), Some("element 0x0001869f"));
-        assert_eq!(part(2), Some("the set's name"));
+        // Linux 6.1 does not say what is wrong with a step on a set that is not there.
+        assert!(
+            matches!(part(2), None | Some("the set's name")),
+            "{seen:#?}"
+        );
         assert_eq!(dumped(&mut socket, &set("m")).len(), 1);
     });
 }

@@ -15,7 +15,7 @@ use nftables_support::cluster::{Change, change, changes, cluster};
 use nftables_support::kernel::{commit, read};
 use nftables_support::{assert_same, ops, options_of};
 use portolan::kernel::Socket;
-use portolan::kernel::nft::{NftKernel, ReadError, dump_sets};
+use portolan::kernel::nft::{NftKernel, dump_sets, read_consistently};
 use portolan::model::{IpFamily, Snapshot};
 use portolan::plan::nftables::{NftRuleset, TableState};
 use portolan::plan::op::{Op, SetRef};
@@ -64,12 +64,12 @@ fn adopt(socket: &mut Socket, live: &mut LiveTable) -> Adopted {
         if count == *found {
             continue;
         }
-        let strangers = live.strangers(&set, |visit| {
-            socket.dump_elements(&of(&set), &mut |view| visit(view.to_element()))
-        });
-        let strangers = strangers
-            .map_err(|error: ReadError| error.to_string())
-            .unwrap();
+        let (_, strangers) = read_consistently(socket, |socket| {
+            live.strangers(&set, |visit| {
+                socket.dump_elements(&of(&set), &mut |view| visit(view.to_element()))
+            })
+        })
+        .unwrap();
         assert_eq!(count - found, strangers.len(), "{set}");
         adopted.delete(&set, strangers);
     }

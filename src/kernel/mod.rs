@@ -6,11 +6,13 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
 //! * [`netns`]: doing any of this in another network namespace; [`named_netns`] makes such that last.
 //! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
 //!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`address`]: addresses that go with the process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -20,6 +22,8 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod address;
+pub mod conntrack;
 pub mod datagrams;
 pub mod link;
 pub mod memory;

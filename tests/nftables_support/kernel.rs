@@ -1,7 +1,9 @@
 //! Tables as the kernel has them.
 
 use portolan::kernel::Socket;
-use portolan::kernel::nft::{NftKernel, dump_chains, dump_rules, dump_sets};
+use portolan::kernel::nft::{
+    NftKernel, ReadError, dump_chains, dump_rules, dump_sets, read_consistently,
+};
 use portolan::plan::nftables::TableState;
 use portolan::plan::op::{Hook, Op, SetRef, TableRef};
 
@@ -16,13 +18,18 @@ pub(crate) fn commit(socket: &mut Socket, ops: &[Op]) {
 
 /// Reads a table whole.
 pub(crate) fn read(socket: &mut Socket, table: &TableRef) -> TableState {
+    read_consistently(socket, |socket| read_once(socket, table))
+        .unwrap()
+        .1
+}
+
+fn read_once(socket: &mut Socket, table: &TableRef) -> Result<TableState, ReadError> {
     let mut state = TableState::new(table.clone());
     dump_sets(socket, table, &mut |view| {
         if !view.name.starts_with("__") {
             state.add_set(view.name, view.spec());
         }
-    })
-    .unwrap();
+    })?;
     dump_chains(socket, table, &mut |view| {
         let hook = view.base.map(|base| Hook {
             chain_type: if base.chain_type == "nat" {
@@ -34,12 +41,10 @@ pub(crate) fn read(socket: &mut Socket, table: &TableRef) -> TableState {
             priority: base.priority,
         });
         state.add_chain(view.name, hook);
-    })
-    .unwrap();
+    })?;
     dump_rules(socket, table, None, &mut |view| {
         state.add_rule(view.chain, view.body);
-    })
-    .unwrap();
+    })?;
     for name in state.sets.keys().cloned().collect::<Vec<_>>() {
         let set = SetRef {
             table: table.clone(),
@@ -48,7 +53,7 @@ pub(crate) fn read(socket: &mut Socket, table: &TableRef) -> TableState {
         let visit = &mut |view: portolan::kernel::nft::ElementView<'_>| {
             state.add_element(&name, view.to_element());
         };
-        socket.dump_elements(&set, visit).unwrap();
+        socket.dump_elements(&set, visit)?;
     }
-    state
+    Ok(state)
 }

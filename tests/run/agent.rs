@@ -90,19 +90,33 @@ impl<'a> Agent<'a> {
     /// Starts it on the node, and waits until the first load is in the kernel.
     #[track_caller]
     pub(crate) fn start(bed: &'a Testbed, directory: &Directory, more: &[&str]) -> Self {
-        let mut agent = Self::launch(bed, directory, more);
-        agent.eventually("it runs", |agent| agent.log().contains(" runs"));
-        agent
+        Self::launch(bed, directory, more).loaded()
+    }
+
+    /// Waits until the first load is in the kernel. Its servers answer before that.
+    #[track_caller]
+    pub(crate) fn loaded(mut self) -> Self {
+        self.eventually("it runs", |agent| agent.log().contains(" runs"));
+        self
     }
 
     /// Starts it, come what may.
     pub(crate) fn launch(bed: &'a Testbed, directory: &Directory, more: &[&str]) -> Self {
+        Self::launch_in(&bed.node.namespace, bed, directory, more)
+    }
+
+    /// Starts it in a namespace that need not be the node's.
+    pub(crate) fn launch_in(
+        namespace: &'a Namespace,
+        bed: &Testbed,
+        directory: &Directory,
+        more: &[&str],
+    ) -> Self {
         let log = directory.path().join(".log");
         let stderr = fs::File::create(&log).expect("log");
         let more = [&["-v", "--min-sync-period", "0s"], more].concat();
         let mut command = bed.command("run", directory.path(), &more);
         command.stderr(stderr);
-        let namespace = &bed.node.namespace;
         let child = namespace.enter(|| command.spawn()).expect("portolan");
         Self {
             namespace,

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::agent::{Agent, Directory};
+use crate::agent::{Agent, Directory, get};
 use crate::support::{Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
@@ -103,21 +103,13 @@ fn an_agent_works_in_the_namespace_it_is_given() {
     let bed = Testbed::with_pods(1);
     let directory = directory(&bed);
     let netns = bed.node.namespace.path();
+    let more = ["--netns", netns.to_str().unwrap()];
+    let pod = &bed.pod(1).namespace;
     // Started on a pod; it programs, and serves in, the node.
-    let mut command = bed.command("run", directory.path(), &[]);
-    command.arg("--netns").arg(&netns);
-    let mut child = bed.pod(1).namespace.enter(|| command.spawn()).unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    let answers =
-        || crate::agent::get(&bed.node.namespace, "127.0.0.1:10249/proxyMode").code == 200;
-    while !answers() && std::time::Instant::now() < end {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let there = answers();
-    let on_the_pod = crate::agent::get(&bed.pod(1).namespace, "127.0.0.1:10249/proxyMode").code;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(there, "it serves in the node");
-    assert_eq!(on_the_pod, 0);
+    let agent = Agent::launch_in(pod, &bed, &directory, &more).loaded();
+    let target = "127.0.0.1:10249/proxyMode";
+    let codes = [&bed.node.namespace, pod].map(|namespace| get(namespace, target).code);
+    agent.stop();
+    assert_eq!(codes, [200, 0]);
     assert_eq!(bed.node.dial(VIP).answer().server, "pod-1");
 }

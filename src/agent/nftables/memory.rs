@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use crate::kernel::nft::{NftBatch as _, NftKernel, ReadError};
 use crate::plan::nftables::{AFFINITY, AFFINITY_ENDPOINTS_PREFIX, TableDelta};
@@ -18,6 +20,8 @@ use crate::translate::nftables::{FrontEnd, Update, affinity_endpoint, affinity_e
 const LISTED: u32 = 50_000;
 /// Entries expire while they are deleted, and the kernel then refuses all of them.
 const ATTEMPTS: u32 = 5;
+/// Between attempts to read, for others or for the kernel's growing of the hash table.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What a change makes one table's memory forget.
 #[derive(Debug)]
@@ -75,7 +79,7 @@ impl Stale {
                         return Some(generation);
                     }
                 }
-                Err(ReadError::Interrupted) => {}
+                Err(ReadError::Interrupted) => thread::sleep(PAUSE),
                 Err(error) => {
                     tracing::debug!(%error, "the affinity memory cannot be read");
                     break;

@@ -1,7 +1,12 @@
 //! Dumps of sets and elements, and elements by key.
 //!
 //! A dump of a set restarts its walk for every 32 KiB it returns, so its cost is quadratic: above
-//! some 100 000 elements asking by key is cheaper.
+//! some 100 000 elements asking by key is cheaper. And because the walk is restarted by count, a
+//! dump while the kernel moves the elements to a larger or smaller hash table, which it does in the
+//! background, lists some of them twice and others not at all; no generation tells of that.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use nix::errno::Errno;
 
@@ -46,7 +51,8 @@ pub fn dump_sets(
 /// [`get_elements`].
 ///
 /// # Errors
-/// See [`ReadError`]; what was visited before an error must be thrown away.
+/// See [`ReadError`]; what was visited before an error must be thrown away. A set whose hash table
+/// is being resized is [`ReadError::Interrupted`] like one that others write to.
 pub fn dump_elements(
     socket: &mut Socket,
     set: &SetRef,
@@ -59,12 +65,37 @@ pub fn dump_elements(
     };
     let before = generation(socket)?;
     let what = Asked("elements");
+    let mut seen = Seen::default();
     let result = dump(socket, what, request, msg::NEWSETELEM, &mut |message| {
-        decode_set::elements(message).for_each(&mut *visit);
+        for element in decode_set::elements(message) {
+            if !seen.is_new(&element) {
+                return Err(ReadError::Interrupted);
+            }
+            visit(element);
+        }
         Ok(())
     });
     missing_is_empty(result)?;
     unchanged_since(socket, before)
+}
+
+/// Digests of the elements that a dump has listed.
+///
+/// Each walk passes every element at least once, and each datagram goes on after as many elements
+/// as came before. So a dump in which none comes twice has all of them.
+#[derive(Default)]
+struct Seen {
+    elements: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// Whether it is the first time. In a set of intervals the end of one may be the start of the
+    /// next.
+    fn is_new(&mut self, element: &ElementView<'_>) -> bool {
+        let digest = self.hasher.hash_one((element.key, element.interval_end));
+        self.elements.insert(digest)
+    }
 }
 
 /// Asks for elements by key and visits each key's index with the element, or with `None` where
