@@ -110,6 +110,7 @@ impl Manifests {
             services: self.services,
             slices,
             nodes: self.nodes,
+            ..Snapshot::default()
         }
     }
 }
