@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod dns;
 pub mod kernel;
+pub mod lab;
 pub mod model;
 pub mod plan;
 pub mod source;

@@ -76,6 +76,7 @@ enum News {
 pub struct Announcer {
     news: UnboundedSender<News>,
     thread: Option<JoinHandle<()>>,
+    pool: Vec<AddressRange>,
 }
 
 impl Announcer {
@@ -91,6 +92,7 @@ impl Announcer {
         )?;
         registry.register(Box::new(gauge.clone()))?;
         let (news, heard) = unbounded_channel();
+        let pool = options.pool.clone();
         let task = Task::new(options, gauge)?;
         let thread = std::thread::Builder::new()
             .name("announce".to_owned())
@@ -99,13 +101,15 @@ impl Announcer {
         Ok(Self {
             news,
             thread: Some(thread),
+            pool,
         })
     }
 
     /// The rules of a whole snapshot are in force.
     pub fn follow_all(&self, snapshot: &Snapshot) {
         let claims = snapshot.services.keys();
-        let claims = claims.filter_map(|name| Some((name.clone(), Claim::of(snapshot, name)?)));
+        let claims =
+            claims.filter_map(|name| Some((name.clone(), Claim::of(snapshot, name, &self.pool)?)));
         let claims = claims.map(|(name, claim)| (name, Some(claim))).collect();
         self.tell(News::Nodes(snapshot.nodes.clone()));
         self.tell(News::Claims(claims));
@@ -117,7 +121,7 @@ impl Announcer {
             self.tell(News::Nodes(snapshot.nodes.clone()));
         }
         let services = touched.services.iter();
-        let claims = services.map(|name| (name.clone(), Claim::of(snapshot, name)));
+        let claims = services.map(|name| (name.clone(), Claim::of(snapshot, name, &self.pool)));
         let claims: BTreeMap<_, _> = claims.collect();
         if !claims.is_empty() {
             self.tell(News::Claims(claims));
