@@ -12,5 +12,6 @@ pub mod dns;
 pub mod kernel;
 pub mod model;
 pub mod plan;
+pub mod proxy;
 pub mod source;
 pub mod translate;

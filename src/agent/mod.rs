@@ -20,3 +20,4 @@ pub mod node;
 pub mod repair;
 pub mod run;
 pub mod sync;
+pub mod userspace;

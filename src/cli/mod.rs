@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod session;
 mod table;
+mod userspace;
 mod verify;
 
 use std::io::IsTerminal;

@@ -8,11 +8,14 @@ use jiff::SignedDuration;
 
 use super::args::{self, InputArgs, NetnsArgs};
 use super::dns::DnsFlags;
+use super::userspace::UserspaceFlags;
 use super::{Exit, Failure};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Periods, RunError, RunOptions};
+use crate::agent::userspace::UserspaceOptions;
+use crate::agent::userspace::live::LiveSync as LiveUserspace;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
@@ -52,6 +55,9 @@ pub struct Args {
     agent: AgentFlags,
 
     #[command(flatten)]
+    userspace: UserspaceFlags,
+
+    #[command(flatten)]
     dns: DnsFlags,
 
     #[command(flatten)]
@@ -84,7 +90,7 @@ struct AgentFlags {
     )]
     sync_period: Duration,
 
-    /// Least time between two syncs [default: 1s in iptables mode, 0s in nftables mode]
+    /// Least time between two syncs [default: 1s in iptables mode, 0s in other modes]
     #[arg(
         long,
         visible_alias = "iptables-min-sync-period",
@@ -114,7 +120,10 @@ impl Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let options = options(args)?;
     let (mode, take_over) = (options.config.mode, args.take_over);
-    let outcome = run::run(&options, move |config| programmer(mode, config, take_over));
+    let userspace = args.userspace.options();
+    let outcome = run::run(&options, move |config| {
+        programmer(mode, config, take_over, userspace)
+    });
     match outcome {
         Ok(()) => Ok(Exit::Done),
         Err(RunError::Load(error)) => Err(args::load_failure(error)),
@@ -127,6 +136,7 @@ fn programmer(
     mode: Mode,
     config: &ProxyConfig,
     take_over: bool,
+    userspace: UserspaceOptions,
 ) -> Result<Box<dyn Programmer>, ProgramError> {
     // A user without the right to do any of it learns that first, in one sentence.
     let mut socket = Socket::open().map_err(|error| ProgramError::Other(Box::new(error)))?;
@@ -134,6 +144,7 @@ fn programmer(
     Ok(match mode {
         Mode::Nftables => Box::new(LiveNftables::new(socket, config, take_over)?),
         Mode::Iptables => Box::new(LiveIptables::new(socket, config, take_over)?),
+        Mode::Userspace => Box::new(LiveUserspace::new(socket, config, take_over, userspace)?),
     })
 }
 
@@ -161,7 +172,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
         HEALTHZ_PORT,
     );
     let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
-        Mode::Nftables => Duration::ZERO,
+        Mode::Nftables | Mode::Userspace => Duration::ZERO,
         Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
     });
     if flags.sync_period.is_zero() {
@@ -216,7 +227,7 @@ pub(super) fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, 
 }
 
 /// A duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text == "0" {
         return Ok(Duration::ZERO);

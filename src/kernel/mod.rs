@@ -9,6 +9,7 @@
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -19,6 +20,7 @@
 )]
 
 pub mod datagrams;
+pub mod limits;
 pub mod link;
 pub mod memory;
 mod netlink;
@@ -26,6 +28,7 @@ pub mod netns;
 pub mod nfacct;
 pub mod nft;
 pub mod readiness;
+pub mod splice;
 pub mod sysctl;
 
 pub use netlink::Socket;

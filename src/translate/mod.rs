@@ -4,3 +4,4 @@
 
 pub mod iptables;
 pub mod nftables;
+pub mod userspace;

@@ -66,6 +66,12 @@ pub(crate) fn is_agent_tested() -> bool {
     env!("CARGO_CRATE_NAME").contains("_run_")
 }
 
+/// Whether the agent forwards by itself in this test binary. Its rules are those of the nftables
+/// mode, so that is what [`Mode::tested`] says.
+pub(crate) fn is_userspace_tested() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_userspace")
+}
+
 /// Runs portolan in the namespace that the test process is in.
 pub(crate) fn portolan(args: &[&str]) -> Run {
     let output = Command::new(PROGRAM).args(args).output().expect("portolan");
@@ -88,7 +94,7 @@ impl Mode {
     /// The mode under test.
     pub(crate) fn tested() -> Self {
         match env!("CARGO_CRATE_NAME").rsplit_once('_') {
-            Some((_, "nftables")) => Self::Nftables,
+            Some((_, "nftables" | "userspace")) => Self::Nftables,
             _ => Self::Iptables,
         }
     }
@@ -98,6 +104,15 @@ impl Mode {
         match Self::tested() {
             Self::Iptables => iptables,
             Self::Nftables => nftables,
+        }
+    }
+
+    /// As `--mode` takes it in this test binary.
+    fn flag(self) -> &'static str {
+        if is_userspace_tested() {
+            "userspace"
+        } else {
+            self.name()
         }
     }
 
@@ -150,7 +165,7 @@ impl Testbed {
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            mode.name(),
+            mode.flag(),
             "--node-name",
             "n0",
             "--cluster-cidr",
