@@ -12,6 +12,7 @@ mod dns;
 mod exit;
 mod get;
 mod man;
+mod origin;
 mod render;
 mod report;
 mod run;
@@ -56,7 +57,7 @@ pub enum Command {
     /// Program the kernel from manifests, showing what changes
     Apply(apply::Args),
     /// Keep the kernel and the manifests together: follow changes, repair damage, serve metrics
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show what apply would change (exit code 3 if anything)
     Diff(diff::Args),
     /// Print the rules of manifests without touching the kernel (needs no root)
@@ -111,8 +112,10 @@ fn init_logging(cli: &Cli) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        // The library tells of every message it sends, without saying what is in it.
-        tracing_subscriber::EnvFilter::new(format!("{level},mnl=warn"))
+        // Libraries tell of every message and every connection; that is for the last level.
+        let libraries = if level == "trace" { "debug" } else { "warn" };
+        let name = env!("CARGO_PKG_NAME");
+        tracing_subscriber::EnvFilter::new(format!("{libraries},{name}={level},mnl=warn"))
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

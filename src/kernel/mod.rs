@@ -6,10 +6,12 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
+//! * [`address`]: addresses that go with the process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
@@ -19,6 +21,8 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod address;
+pub mod conntrack;
 pub mod datagrams;
 pub mod limits;
 pub mod link;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,6 +123,31 @@ impl<'a> Agent<'a> {
             child,
             log,
         }
+    }
+
+    /// Starts it as this command says, with its log in a file.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn spawn(namespace: &'a Namespace, mut command: Command, log: &Path) -> Self {
+        let stderr = fs::File::options().create(true).append(true).open(log);
+        let child = command.stderr(stderr.expect("log")).spawn();
+        Self {
+            namespace,
+            child: child.expect("portolan"),
+            log: log.to_owned(),
+        }
+    }
+
+    /// `kill -9`, and its end.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Its process id.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged so far.

@@ -11,10 +11,13 @@ use super::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync};
 use super::source::Source;
 use super::work::{Pace, Work};
 use crate::agent::cluster::LoadError;
-use crate::agent::repair::Damper;
-use crate::model::Snapshot;
+use crate::agent::repair::{self, Damper};
+use crate::model::{Snapshot, SnapshotDelta};
 use crate::source::changes::Changes;
+use crate::source::kubernetes::Batch;
+use crate::source::kubernetes::live::News;
 use crate::source::watch::WatchList;
+use crate::source::with_causes;
 
 /// How long a state directory that cannot be written is left alone.
 const REREAD: Duration = Duration::from_secs(5);
@@ -117,13 +120,28 @@ impl Keeper {
                 if delta.is_empty() {
                     return;
                 }
-                self.observers.changed(&delta);
-                self.work.add(&delta, seen);
-                self.snapshot.apply(delta);
-                self.observers.queued(&self.work, now);
+                self.adopt(delta, Some(seen), now);
             }
             Err(error) => self.refuse(&error, now),
         }
+    }
+
+    /// The watches of the API brought something.
+    pub(super) fn received(&mut self, batch: Batch, now: Instant) {
+        let News { delta, triggers } = self.source.received(batch, &self.snapshot);
+        if delta.is_empty() {
+            return;
+        }
+        self.work.triggers.extend(triggers);
+        self.adopt(delta, None, now);
+    }
+
+    /// From now on the kernel is to hold this.
+    fn adopt(&mut self, delta: SnapshotDelta, seen: Option<Instant>, now: Instant) {
+        self.observers.changing(&self.snapshot, &delta);
+        self.work.add(&delta, seen);
+        self.snapshot.apply(delta);
+        self.observers.queued(&self.work, now);
     }
 
     fn refuse(&mut self, error: &LoadError, now: Instant) {
@@ -137,7 +155,7 @@ impl Keeper {
         };
         self.refused = true;
         self.observers.metrics.manifest_errors(mistakes);
-        for line in anyhow_text(error).lines() {
+        for line in with_causes(error).lines() {
             tracing::warn!("{line}");
         }
         tracing::warn!(mistakes, "the manifests before stay in force");
@@ -167,7 +185,7 @@ impl Keeper {
             Ok(heard) => self.damaged(heard, now),
             Err(error) => tracing::warn!(
                 "cannot hear what other programs do: {}; asking every {:?} instead",
-                anyhow_text(&error),
+                with_causes(&error),
                 self.periods.sync
             ),
         }
@@ -176,15 +194,16 @@ impl Keeper {
     fn damaged(&mut self, heard: Vec<Foreign>, now: Instant) {
         let news = self.damper.heard(now);
         let storm = self.damper.is_storm(now);
-        for foreign in &heard {
-            if news && !storm {
-                tracing::warn!("{}", foreign.text);
+        if news {
+            let what = repair::together(heard.iter().map(|foreign| &*foreign.text));
+            if storm {
+                tracing::warn!(
+                    "{what}; other programs keep changing what is ours, repairing less often"
+                );
             } else {
-                tracing::debug!("{}", foreign.text);
+                tracing::warn!("{what}");
             }
-        }
-        if news && storm {
-            tracing::warn!("other programs keep changing what is ours; repairing less often");
+            self.work.told = self.work.foreign.len() + heard.len();
         }
         self.work.foreign.extend(heard);
         self.work.resync(Resync::Foreign);
@@ -240,7 +259,7 @@ impl Keeper {
                 self.work.resync(Resync::Disturbed);
                 self.observers.queued(&self.work, now);
             }
-            Err(error) => tracing::warn!("cannot ask the kernel: {}", anyhow_text(&error)),
+            Err(error) => tracing::warn!("cannot ask the kernel: {}", with_causes(&error)),
         }
     }
 
@@ -248,6 +267,7 @@ impl Keeper {
         if self.work.resync == Some(Resync::Foreign) {
             self.damper.begin(now);
         }
+        self.observers.programming(&self.snapshot);
         let started = Instant::now();
         let outcome = match self.work.resync {
             Some(why) => self.programmer.resync(&self.snapshot, why),
@@ -283,7 +303,7 @@ impl Keeper {
         }
         self.work.resync(Resync::AfterFailure);
         self.pace.failed(now);
-        let text = anyhow_text(error);
+        let text = with_causes(error);
         if self.failure.as_ref() == Some(&text) {
             tracing::debug!("{text}");
         } else {
@@ -328,6 +348,11 @@ fn log(work: &Work, done: &Programmed, elapsed: Duration) {
             "programmed"
         );
     } else {
+        let untold = work.foreign.get(work.told..).unwrap_or_default();
+        if !untold.is_empty() {
+            let what = repair::together(untold.iter().map(|foreign| &*foreign.text));
+            tracing::warn!("meanwhile {what}");
+        }
         tracing::warn!(
             services,
             transactions,
@@ -337,18 +362,6 @@ fn log(work: &Work, done: &Programmed, elapsed: Duration) {
             "repaired"
         );
     }
-}
-
-/// An error with its causes on one line.
-fn anyhow_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

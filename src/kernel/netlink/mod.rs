@@ -5,11 +5,15 @@
 //! subsystem's message types.
 
 mod attr;
+mod exchange;
 mod message;
 mod port_filter;
 mod socket;
 
 pub(crate) use attr::{Attr, Attrs};
-pub(crate) use message::{ErrorReply, Message, Messages, RequestWriter, flags, kind};
+pub(crate) use exchange::exchange;
+pub(crate) use message::{
+    ErrorReply, Message, Messages, RequestWriter, flags, kind, put_attr, put_nested,
+};
 pub use socket::Socket;
 pub(crate) use socket::{Received, Wait};

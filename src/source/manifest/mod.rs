@@ -108,6 +108,7 @@ impl Manifests {
             services: self.services,
             slices,
             nodes: self.nodes,
+            ..Snapshot::default()
         }
     }
 }
