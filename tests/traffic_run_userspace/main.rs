@@ -15,7 +15,10 @@ mod support;
 
 #[path = "../traffic/affinity.rs"]
 mod affinity;
-#[allow(dead_code, reason = "made for the tests of `run`, which ask more of it")]
+#[allow(
+    dead_code,
+    reason = "made for the tests of `run`, which ask more of it"
+)]
 #[path = "../run/agent.rs"]
 mod agent;
 #[path = "../traffic/cluster_ip.rs"]
