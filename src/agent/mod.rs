@@ -9,6 +9,7 @@ pub mod cleanup;
 pub mod cluster;
 pub mod conntrack;
 pub mod facts;
+pub mod haproxy;
 pub mod health;
 pub mod health_check_ports;
 mod hearing;

@@ -11,6 +11,7 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod haproxy;
 mod man;
 mod origin;
 mod render;
@@ -70,6 +71,8 @@ pub enum Command {
     Dns(Box<dns::Args>),
     /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
+    /// Write the configuration of an HAProxy in front of the nodes
+    Haproxy(haproxy::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page in roff
@@ -89,6 +92,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Haproxy(args) => haproxy::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     })
