@@ -12,6 +12,7 @@ mod dns;
 mod exit;
 mod get;
 mod haproxy;
+mod lab;
 mod man;
 mod origin;
 mod render;
@@ -73,6 +74,8 @@ pub enum Command {
     Get(get::Args),
     /// Write the configuration of an HAProxy in front of the nodes
     Haproxy(haproxy::Args),
+    /// Make a cluster of network namespaces on this machine, and try Services in it
+    Lab(Box<lab::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page in roff
@@ -93,6 +96,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Haproxy(args) => haproxy::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     })
