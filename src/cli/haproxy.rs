@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::args::{self, InputArgs};
-use super::run::duration;
 use super::{Exit, Failure};
 use crate::agent::cluster::StateAccess;
 use crate::agent::haproxy::{Checked, reload};
 use crate::config::ProxyFlags;
+use crate::config::duration;
 use crate::translate::haproxy::{HaproxyOptions, ServiceName, balancer, text};
 
 /// Arguments of `haproxy`.

@@ -12,6 +12,7 @@ mod dns;
 mod exit;
 mod get;
 mod haproxy;
+mod kube_proxy;
 mod lab;
 mod man;
 mod origin;
@@ -28,6 +29,7 @@ use std::io::IsTerminal;
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
+pub use kube_proxy::parse;
 
 use exit::finish;
 use run::LogFormat;

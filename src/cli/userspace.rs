@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::run::duration;
 use crate::agent::userspace::UserspaceOptions;
+use crate::config::duration;
 
 /// How the agent forwards in userspace mode.
 #[derive(clap::Args, Clone, Debug)]
