@@ -10,6 +10,8 @@ pub enum Mode {
     Nftables,
     /// kube-proxy's iptables rules, as nf_tables objects that iptables-nft shows and edits.
     Iptables,
+    /// The agent itself takes connections and makes others to endpoints; `run` only.
+    Userspace,
 }
 
 /// `--detect-local-mode`: how traffic from pods of this cluster is told from other traffic.
@@ -109,4 +111,21 @@ pub struct ProxyFlags {
         default_missing_value = "true"
     )]
     pub iptables_localhost_nodeports: bool,
+}
+
+impl ProxyFlags {
+    /// The defaults, for a node of this name.
+    #[must_use]
+    pub fn on_node(name: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            flags: ProxyFlags,
+        }
+        let Defaults { flags } = clap::Parser::parse_from([""]);
+        Self {
+            node_name: Some(name.to_owned()),
+            ..flags
+        }
+    }
 }

@@ -7,9 +7,12 @@
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
-//! * [`netns`]: doing any of this in another network namespace.
+//! * [`netns`]: doing any of this in another network namespace; [`named_netns`] makes such that last.
+//! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
+//!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
@@ -23,13 +26,19 @@
 pub mod address;
 pub mod conntrack;
 pub mod datagrams;
+pub mod limits;
 pub mod link;
 pub mod memory;
+pub mod named_netns;
+pub mod netdev;
 mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod process;
 pub mod readiness;
+pub mod splice;
 pub mod sysctl;
+pub mod view;
 
 pub use netlink::Socket;

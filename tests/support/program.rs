@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use super::bed::Testbed;
 use super::manifest::{Service, manifests};
@@ -66,6 +67,19 @@ pub(crate) fn is_agent_tested() -> bool {
     env!("CARGO_CRATE_NAME").contains("_run_")
 }
 
+/// Whether the agent forwards by itself in this test binary. Its rules are those of the nftables
+/// mode, so that is what [`Mode::tested`] says.
+pub(crate) fn is_userspace_tested() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_userspace")
+}
+
+/// How long a test waits for what a program does: longer than anything takes on a busy machine, and
+/// more in an emulated one, where `scripts/vm/run` says so.
+pub(crate) fn patience() -> Duration {
+    let emulated = std::env::var_os("PORTOLAN_TEST_VM").is_some();
+    Duration::from_secs(if emulated { 600 } else { 60 })
+}
+
 /// Runs portolan in the namespace that the test process is in.
 pub(crate) fn portolan(args: &[&str]) -> Run {
     let output = Command::new(PROGRAM).args(args).output().expect("portolan");
@@ -88,7 +102,7 @@ impl Mode {
     /// The mode under test.
     pub(crate) fn tested() -> Self {
         match env!("CARGO_CRATE_NAME").rsplit_once('_') {
-            Some((_, "nftables")) => Self::Nftables,
+            Some((_, "nftables" | "userspace")) => Self::Nftables,
             _ => Self::Iptables,
         }
     }
@@ -98,6 +112,15 @@ impl Mode {
         match Self::tested() {
             Self::Iptables => iptables,
             Self::Nftables => nftables,
+        }
+    }
+
+    /// As `--mode` takes it in this test binary.
+    fn flag(self) -> &'static str {
+        if is_userspace_tested() {
+            "userspace"
+        } else {
+            self.name()
         }
     }
 
@@ -150,7 +173,7 @@ impl Testbed {
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            mode.name(),
+            mode.flag(),
             "--node-name",
             "n0",
             "--cluster-cidr",
