@@ -12,6 +12,7 @@
 //!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
 //! * [`neighbours`]: answering ARP and neighbour discovery for addresses that no link has.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
@@ -27,6 +28,7 @@ pub mod address;
 pub mod conntrack;
 pub mod datagrams;
 mod filter;
+pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod named_netns;
@@ -38,6 +40,7 @@ pub mod nfacct;
 pub mod nft;
 pub mod process;
 pub mod readiness;
+pub mod splice;
 pub mod sysctl;
 pub mod view;
 

@@ -172,11 +172,13 @@ struct WireNodeSpec {
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,
     taints: Option<Vec<core::Taint>>,
+    unschedulable: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct WireNodeStatus {
     addresses: Option<Vec<core::NodeAddress>>,
+    conditions: Option<Vec<core::NodeCondition>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -301,16 +303,19 @@ fn node(wire: WireNode, names: &mut Interner) -> Decoded {
     let name = wire.metadata.object_name(names);
     let version = wire.metadata.resource_version.clone();
     let spec = wire.spec.unwrap_or_default();
+    let status = wire.status.unwrap_or_default();
     let object = core::Node {
         metadata: wire.metadata.into_api(),
         spec: Some(core::NodeSpec {
             pod_cidr: spec.pod_cidr,
             pod_cidrs: spec.pod_cidrs,
             taints: spec.taints,
+            unschedulable: spec.unschedulable,
             ..core::NodeSpec::default()
         }),
         status: Some(core::NodeStatus {
-            addresses: wire.status.and_then(|status| status.addresses),
+            addresses: status.addresses,
+            conditions: status.conditions,
             ..core::NodeStatus::default()
         }),
     };
