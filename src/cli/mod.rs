@@ -11,6 +11,7 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod lab;
 mod man;
 mod origin;
 mod render;
@@ -69,6 +70,8 @@ pub enum Command {
     Dns(Box<dns::Args>),
     /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
+    /// Make a cluster of network namespaces on this machine, and try Services in it
+    Lab(Box<lab::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page in roff
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     })

@@ -110,3 +110,20 @@ pub struct ProxyFlags {
     )]
     pub iptables_localhost_nodeports: bool,
 }
+
+impl ProxyFlags {
+    /// The defaults, for a node of this name.
+    #[must_use]
+    pub fn on_node(name: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            flags: ProxyFlags,
+        }
+        let Defaults { flags } = clap::Parser::parse_from([""]);
+        Self {
+            node_name: Some(name.to_owned()),
+            ..flags
+        }
+    }
+}

@@ -15,6 +15,7 @@ mod pods;
 mod service;
 mod service_port;
 mod snapshot;
+mod workload;
 
 pub use delta::{SnapshotDelta, Touched};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSlice};
@@ -29,3 +30,4 @@ pub use service::{
 };
 pub use service_port::{ProxiedPort, proxied_ports};
 pub use snapshot::Snapshot;
+pub use workload::{Workload, WorkloadKind};
