@@ -31,6 +31,19 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// No manifests, for who does not run.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::Manifests {
+            input: ManifestInput {
+                paths: Vec::new(),
+                recursive: false,
+                strict: false,
+            },
+            state_dir: PathBuf::new(),
+        }
+    }
+
     /// The files to watch.
     pub(super) fn files(&self) -> WatchList {
         match self {
