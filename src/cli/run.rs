@@ -4,16 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::ValueEnum;
-use jiff::SignedDuration;
 
 use super::args::{self, InputArgs, NetnsArgs};
 use super::dns::DnsFlags;
 use super::{Exit, Failure};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
+use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Periods, RunError, RunOptions};
-use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::config::{Mode, ProxyConfig, ProxyFlags, duration};
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
 
@@ -84,7 +84,7 @@ struct AgentFlags {
     )]
     sync_period: Duration,
 
-    /// Least time between two syncs [default: 1s in iptables mode, 0s in nftables mode]
+    /// Least time between two syncs [default: 1s in iptables mode, otherwise 0s]
     #[arg(
         long,
         visible_alias = "iptables-min-sync-period",
@@ -134,6 +134,7 @@ fn programmer(
     Ok(match mode {
         Mode::Nftables => Box::new(LiveNftables::new(socket, config, take_over)?),
         Mode::Iptables => Box::new(LiveIptables::new(socket, config, take_over)?),
+        Mode::Ipvs => Box::new(LiveIpvs::new(socket, config, take_over)?),
     })
 }
 
@@ -161,7 +162,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
         HEALTHZ_PORT,
     );
     let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
-        Mode::Nftables => Duration::ZERO,
+        Mode::Nftables | Mode::Ipvs => Duration::ZERO,
         Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
     });
     if flags.sync_period.is_zero() {
@@ -213,17 +214,6 @@ pub(super) fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, 
             "\"{text}\" is not an IP address with a port, such as 127.0.0.1:{port}"
         )),
     }
-}
-
-/// A duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let parsed = text.parse::<SignedDuration>().ok();
-    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "not a duration such as 30s, 1m30s or 500ms".to_owned())
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 //! Owns defaults and the rules flags must keep, reporting every mistake of a command line at once.
 //! Must not bind, open or program anything.
 
+mod duration;
 mod flags;
+mod ipvs;
 mod proxy;
 
+pub use duration::duration;
 pub use flags::{DetectLocalMode, Mode, ProxyFlags};
+pub use ipvs::{IpvsConfig, IpvsFlags};
 pub use proxy::{ConfigErrors, DetectLocal, NodePortSelector, ProxyConfig};

@@ -8,8 +8,10 @@
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
+//! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
-//! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
+//! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
+//! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
 //! netlink socket stays in the namespace it was opened in.
@@ -19,6 +21,7 @@
 )]
 
 pub mod datagrams;
+pub mod ipvs;
 pub mod link;
 pub mod memory;
 mod netlink;
@@ -27,5 +30,6 @@ pub mod nfacct;
 pub mod nft;
 pub mod readiness;
 pub mod sysctl;
+pub mod wakes;
 
 pub use netlink::Socket;

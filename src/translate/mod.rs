@@ -3,4 +3,5 @@
 //! Owns what the rules of each mode look like. Pure; must not talk to sockets.
 
 pub mod iptables;
+pub mod ipvs;
 pub mod nftables;

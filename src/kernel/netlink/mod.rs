@@ -1,15 +1,16 @@
-//! The netlink framing that every netfilter subsystem shares: attributes, messages, errors and the
-//! socket.
+//! The netlink framing that every subsystem shares: attributes, messages, errors and the socket.
 //!
 //! Reading is done on borrowed slices without copies and without `unsafe`. Must not know any
 //! subsystem's message types.
 
 mod attr;
 mod message;
+mod packet;
 mod port_filter;
 mod socket;
 
 pub(crate) use attr::{Attr, Attrs};
 pub(crate) use message::{ErrorReply, Message, Messages, RequestWriter, flags, kind};
+pub(crate) use packet::Packet;
 pub use socket::Socket;
-pub(crate) use socket::{Received, Wait};
+pub(crate) use socket::{Bus, Received, Wait};
