@@ -367,7 +367,11 @@ fn a_refused_element_is_named_and_undoes_the_batch() {
         let part = |at: usize| refused.get(at).unwrap().part.as_deref();
         assert_eq!(part(0), Some("element 0x00000007 \"ns/other:http\""));
         assert_eq!(part(1), Some("element 0x0001869f"));
-        assert_eq!(part(2), Some("the set's name"));
+        // Linux 6.1 does not say what is wrong with a step on a set that is not there.
+        assert!(
+            matches!(part(2), None | Some("the set's name")),
+            "{seen:#?}"
+        );
         assert_eq!(dumped(&mut socket, &set("m")).len(), 1);
     });
 }

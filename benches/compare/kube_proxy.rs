@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use crate::agent::{Agent, Metrics, Ready};
 use crate::cases::Bench;
 use crate::cluster::Cluster;
-use crate::manifests::State;
+use crate::manifests::{NODE, State};
 use crate::namespace;
 use crate::result::{Case, Mode, Sample, Tool};
 use crate::settings::Group;
@@ -28,6 +28,16 @@ use crate::settings::Group;
 const STEADY: Duration = Duration::from_secs(3);
 const SYNC: &str = "kubeproxy_sync_proxy_rules_duration_seconds_sum";
 const SYNCS: &str = "kubeproxy_sync_proxy_rules_duration_seconds_count";
+/// kube-proxy waits up to 30 s for an address of its node, which an API server need not take from
+/// the Node that it is given.
+const ADDRESS: &str =
+    r#"{"status":{"addresses":[{"type":"InternalIP","address":"192.168.10.100"}]}}"#;
+/// Files that a kubeconfig may name beside itself.
+const FILES: [&str; 3] = [
+    "certificate-authority:",
+    "client-certificate:",
+    "client-key:",
+];
 
 /// Cold start, restart, one endpoint changed.
 pub(crate) fn run(bench: &mut Bench<'_>, cluster: &Cluster, mode: Mode) -> anyhow::Result<()> {
@@ -101,7 +111,8 @@ impl ApiServer {
         let url = text
             .lines()
             .find_map(|line| line.trim().strip_prefix("server:"));
-        let url = url.context("no server in the kubeconfig")?.trim();
+        let url = url.context("no server in the kubeconfig")?;
+        let url = url.trim().trim_matches(['"', '\'']);
         let (scheme, rest) = url.split_once("://").context("the server is not a URL")?;
         let authority = rest.split('/').next().unwrap_or(rest);
         let port = if scheme == "http" { 80 } else { 443 };
@@ -122,20 +133,41 @@ impl ApiServer {
     /// The kubeconfig with the server in this network namespace, from where it is carried on.
     fn inside(&self, relay: u16) -> anyhow::Result<String> {
         let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
         let mut text = String::new();
         for line in fs::read_to_string(&self.kubeconfig)?.lines() {
-            if let Some((indent, url)) = line.split_once("server:") {
-                let scheme = url.trim().split("://").next().unwrap_or("https");
+            let key = line.trim_start_matches(['-', ' ']);
+            let indent = line.strip_suffix(key).unwrap_or_default();
+            if let Some(url) = key.strip_prefix("server:") {
+                let scheme = if url.contains("http://") {
+                    "http"
+                } else {
+                    "https"
+                };
                 text.push_str(&format!("{indent}server: {scheme}://127.0.0.1:{relay}\n"));
                 if scheme == "https" {
+                    let indent = indent.replace('-', " ");
                     text.push_str(&format!("{indent}tls-server-name: {host}\n"));
                 }
+            } else if let Some(name) = FILES.iter().find(|name| key.starts_with(**name)) {
+                let file = key
+                    .trim_start_matches(*name)
+                    .trim()
+                    .trim_matches(['"', '\'']);
+                let file = self.beside(file)?;
+                text.push_str(&format!("{indent}{name} {}\n", file.display()));
             } else {
                 text.push_str(line);
                 text.push('\n');
             }
         }
         Ok(text)
+    }
+
+    /// A file as the kubeconfig names it: relative to itself.
+    fn beside(&self, file: &str) -> anyhow::Result<PathBuf> {
+        let kubeconfig = self.kubeconfig.canonicalize()?;
+        Ok(kubeconfig.parent().unwrap_or(&kubeconfig).join(file))
     }
 
     fn kubectl(&self, words: &str, file: &Path) -> anyhow::Result<()> {
@@ -169,6 +201,12 @@ impl ApiServer {
         self.kubectl(
             "apply --server-side --force-conflicts",
             &cluster.one_file(State::Base)?,
+        )?;
+        let node = cluster.path("node.yaml");
+        fs::write(&node, NODE)?;
+        self.kubectl(
+            &format!("patch --subresource=status --type=merge -p {ADDRESS}"),
+            &node,
         )?;
         Ok(filled)
     }

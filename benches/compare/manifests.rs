@@ -147,7 +147,8 @@ fn new_pod(number: u32) -> Ipv4Addr {
     Ipv4Addr::from(FIRST_NEW_POD + number)
 }
 
-const NODE: &str = "\
+/// The node that rules are made for.
+pub(crate) const NODE: &str = "\
 apiVersion: v1
 kind: Node
 metadata:

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod cleanup;
 pub mod cluster;
+pub mod conntrack;
 pub mod facts;
 pub mod health;
 pub mod health_check_ports;
@@ -18,6 +19,7 @@ pub mod live;
 pub mod metrics;
 pub mod nftables;
 pub mod node;
+pub mod node_dns;
 pub mod repair;
 pub mod run;
 pub mod sync;

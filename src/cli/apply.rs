@@ -70,6 +70,10 @@ fn apply<B: Backend>(args: &Args) -> Result<Exit, Failure> {
     let spinner = report::spinner("committing");
     let (done, changed) = session.commit(comparison)?;
     spinner.finish_and_clear();
+    // What leads where it should is left alone; if no rule changed, all of it does.
+    if !equal {
+        session.remove_stale_flows(args.quiet)?;
+    }
     if !args.quiet {
         last_line(equal && changed.is_empty(), done, started)?;
     }

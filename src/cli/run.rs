@@ -6,14 +6,19 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::args::{self, InputArgs, NetnsArgs};
-use super::dns::DnsFlags;
+use super::dns::{DnsFlags, PORT as DNS_PORT};
 use super::{Exit, Failure};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Periods, RunError, RunOptions};
+<<<<<<< HEAD
 use crate::config::{Mode, ProxyConfig, ProxyFlags, duration};
+=======
+use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::dns::service::DnsOptions;
+>>>>>>> main
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
 
@@ -53,6 +58,18 @@ pub struct Args {
 
     #[command(flatten)]
     dns: DnsFlags,
+
+    /// Answer cluster DNS at its service's address on this node, past connection tracking;
+    /// repeatable, one a family. Other nodes, and this one while the agent is down, use the
+    /// service's endpoints [default if given without an address: 10.233.0.3, kubespray's]
+    #[arg(
+        long,
+        value_name = "IP",
+        num_args = 0..=1,
+        default_missing_value = "10.233.0.3",
+        help_heading = "DNS"
+    )]
+    dns_node_local: Vec<IpAddr>,
 
     #[command(flatten)]
     rules: ProxyFlags,
@@ -170,14 +187,10 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     } else if min_sync > flags.sync_period {
         mistakes.push("--min-sync-period: is longer than --sync-period".to_owned());
     }
-    let dns = if args.dns.dns_listen.is_empty() {
-        None
-    } else {
-        let dns = args.dns.options().map_err(|failure| match failure {
-            Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
-        });
-        dns.ok()
-    };
+    mistakes.extend(node_local_mistake(args.rules.mode, &args.dns_node_local));
+    let dns = dns(args).map_err(|failure| match failure {
+        Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
+    });
     match config {
         Ok(config) if mistakes.is_empty() => Ok(RunOptions {
             config,
@@ -192,9 +205,35 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
             healthz_address: healthz,
             bind_hard_fail: flags.bind_address_hard_fail,
             cleanup_on_exit: args.cleanup_on_exit,
-            dns,
+            dns: dns.unwrap_or_default(),
+            node_dns: args.dns_node_local.clone(),
         }),
         _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
+    }
+}
+
+/// The name server that is asked for, if any.
+fn dns(args: &Args) -> Result<Option<DnsOptions>, Failure> {
+    let node_local = &args.dns_node_local;
+    if args.dns.dns_listen.is_empty() && node_local.is_empty() {
+        return Ok(None);
+    }
+    let mut options = args.dns.options()?;
+    let addresses = node_local.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT));
+    options.server.listen.extend(addresses);
+    Ok(Some(options))
+}
+
+/// Virtual servers of the kernel take packets before a socket of this node could.
+fn node_local_mistake(mode: Mode, addresses: &[IpAddr]) -> Option<String> {
+    let wrong = addresses
+        .iter()
+        .find(|ip| ip.is_unspecified() || ip.is_loopback() || ip.is_multicast());
+    let possible = matches!(mode, Mode::Nftables | Mode::Iptables);
+    match wrong {
+        Some(ip) => Some(format!("--dns-node-local: {ip} is no address of a Service")),
+        None if possible || addresses.is_empty() => None,
+        None => Some("--dns-node-local: only with --mode nftables or iptables".to_owned()),
     }
 }
 

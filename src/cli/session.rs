@@ -6,13 +6,20 @@ use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure, report};
 use crate::agent::backend::{Backend, FamilyChanges, Outcome};
 use crate::agent::cluster::{Cluster, StateAccess};
+use crate::agent::conntrack;
 use crate::agent::facts::{FactsError, NodeFacts};
 use crate::agent::iptables::Iptables;
 use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::Nftables;
+<<<<<<< HEAD
 use crate::agent::sync::{Done, SyncError};
 use crate::config::{Mode, ProxyFlags};
 use crate::kernel::nft::NftKernel;
+=======
+use crate::agent::sync::Done;
+use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::kernel::nft::{NftKernel, ReadError};
+>>>>>>> main
 use crate::kernel::{Socket, netns};
 
 /// Beyond this many steps `apply` shows counts instead of service names.
@@ -55,6 +62,7 @@ pub(super) fn privileged_socket() -> Result<Socket, Failure> {
 
 /// A kernel, and the cluster whose rules it should hold.
 pub(super) struct Session<B> {
+    config: ProxyConfig,
     socket: Socket,
     backend: B,
     cluster: Cluster,
@@ -73,6 +81,7 @@ impl<B: Backend> Session<B> {
         let facts = NodeFacts::probe(&mut socket)?;
         let backend = B::new(&cluster.snapshot, &config, &facts);
         Ok(Self {
+            config,
             socket,
             backend,
             cluster,
@@ -106,6 +115,19 @@ impl<B: Backend> Session<B> {
             .backend
             .commit(&mut self.socket, snapshot, comparison)?;
         Ok((done, changed))
+    }
+
+    /// Removes connections that lead to endpoints that are gone, now that the rules are in force.
+    /// A failure is told and not an error: rules are what was asked for.
+    pub(super) fn remove_stale_flows(&self, quiet: bool) -> io::Result<()> {
+        match conntrack::at_once(&self.cluster.snapshot, &self.config) {
+            Ok(removed) if quiet || removed.total() == 0 => Ok(()),
+            Ok(removed) => writeln!(io::stdout(), "{removed}"),
+            Err(error) => {
+                tracing::warn!("stale connections stay: {:#}", anyhow::Error::from(error));
+                Ok(())
+            }
+        }
     }
 
     /// Every change as text.

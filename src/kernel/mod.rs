@@ -6,12 +6,18 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
 //! * [`netns`]: doing any of this in another network namespace.
 //! * [`memory`]: pages of this process.
 //! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+<<<<<<< HEAD
 //! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
 //! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
+=======
+//! * [`address`]: addresses that go with the process.
+//! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
+>>>>>>> main
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
 //! netlink socket stays in the namespace it was opened in.
@@ -20,6 +26,8 @@
     reason = "C libraries and raw sockets are called here and nowhere else"
 )]
 
+pub mod address;
+pub mod conntrack;
 pub mod datagrams;
 pub mod ipvs;
 pub mod link;

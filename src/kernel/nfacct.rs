@@ -7,7 +7,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::netlink::{ErrorReply, Messages, Received, RequestWriter, Socket, Wait, flags, kind};
+use super::netlink::{RequestWriter, Socket, exchange, flags};
 
 const MSG_NEW: u16 = 7 << 8;
 const MSG_GET: u16 = (7 << 8) | 1;
@@ -96,7 +96,7 @@ fn request(
     let message = RequestWriter::new(kind, flags | flags::ACK, seq, 0, 0)
         .text(ATTR_NAME, name)
         .finish();
-    match acknowledged(socket, &message, seq) {
+    match exchange(socket, &message, seq, &mut |_| {}) {
         Ok(()) => Ok(()),
         Err(error) if is(&error, Errno::EPERM) => Err(NfacctError::Permission),
         Err(source) => Err(NfacctError::Refused {
@@ -104,26 +104,5 @@ fn request(
             name: name.to_owned(),
             source,
         }),
-    }
-}
-
-/// Sends a message and waits for `NLMSG_ERROR`, which is the acknowledgement or the refusal.
-fn acknowledged(socket: &mut Socket, message: &[u8], seq: u32) -> io::Result<()> {
-    socket.discard_stale()?;
-    socket.send(message)?;
-    let portid = socket.portid();
-    loop {
-        let datagram = match socket.receive(Wait::ForReply)? {
-            Received::Datagram(datagram) => datagram,
-            Received::Nothing => return Err(io::ErrorKind::TimedOut.into()),
-            Received::Overrun => return Err(Errno::ENOBUFS.into()),
-        };
-        let reply = Messages::new(datagram)
-            .find(|reply| reply.kind == kind::ERROR && reply.seq == seq && reply.portid == portid);
-        match reply.and_then(|reply| ErrorReply::read(&reply)) {
-            Some(ErrorReply { errno: 0, .. }) => return Ok(()),
-            Some(error) => return Err(io::Error::from_raw_os_error(error.errno)),
-            None => {}
-        }
     }
 }

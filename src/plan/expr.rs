@@ -213,6 +213,8 @@ pub enum Expr {
         /// Milliseconds until the element goes; 0 for the set's own.
         timeout_ms: u64,
     },
+    /// `notrack`: connection tracking does not look at the packet.
+    Notrack,
     /// An expression this vocabulary does not spell out.
     Other {
         /// Its kernel name.

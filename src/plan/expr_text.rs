@@ -100,6 +100,7 @@ fn native_words(expr: &Expr) -> String {
             flags,
         } => format!("nat dnat family {family} addr reg {address} proto reg {port} flags {flags}"),
         Expr::Masquerade { flags } => format!("masq flags {flags}"),
+        Expr::Notrack => "notrack".to_owned(),
         Expr::Reject { kind, code } => format!("reject type {kind} code {code}"),
         Expr::Fib {
             flags,

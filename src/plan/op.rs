@@ -102,6 +102,14 @@ pub enum Op {
         /// What nft shows.
         comment: Arc<str>,
     },
+    /// Add a table that is the committing socket's alone (Linux 5.12): nobody else may change it,
+    /// and the kernel deletes it when that socket closes, however its process ends.
+    AddOwnedTable {
+        /// Which.
+        table: TableRef,
+        /// What nft shows.
+        comment: Arc<str>,
+    },
     /// Delete a table with everything in it.
     DeleteTable(TableRef),
     /// Add a chain; nothing happens if it exists. Policy of base chains is accept.
@@ -162,9 +170,10 @@ impl Op {
     pub fn object(&self) -> String {
         let table = |t: &TableRef| format!("{} {}", t.family.nft_name(), t.name);
         match self {
-            Self::AddTable(t) | Self::DeleteTable(t) | Self::AddCommentedTable { table: t, .. } => {
-                format!("table {}", table(t))
-            }
+            Self::AddTable(t)
+            | Self::DeleteTable(t)
+            | Self::AddCommentedTable { table: t, .. }
+            | Self::AddOwnedTable { table: t, .. } => format!("table {}", table(t)),
             Self::AddChain { chain, .. } | Self::FlushChain(chain) | Self::DeleteChain(chain) => {
                 format!("chain {} {}", table(&chain.table), chain.name)
             }

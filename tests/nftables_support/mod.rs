@@ -206,7 +206,7 @@ pub(crate) fn apply(state: &mut TableState, ops: &[Op]) {
     for op in ops {
         match op {
             Op::DeleteTable(table) => *state = TableState::new(table.clone()),
-            Op::AddTable(_) | Op::AddCommentedTable { .. } => {}
+            Op::AddTable(_) | Op::AddCommentedTable { .. } | Op::AddOwnedTable { .. } => {}
             Op::AddSet { set, spec } => {
                 assert!(!state.sets.contains_key(&set.name), "{set:?}");
                 state.add_set(&set.name, spec.clone());

@@ -43,7 +43,9 @@ impl Kernel {
     pub(crate) fn step(&mut self, op: &Op) -> Result<(), String> {
         let refused = |why: &str| Err(format!("{}: {why}", op.object()));
         match op {
-            Op::AddTable(table) | Op::AddCommentedTable { table, .. } => {
+            Op::AddTable(table)
+            | Op::AddCommentedTable { table, .. }
+            | Op::AddOwnedTable { table, .. } => {
                 self.tables.insert(table.name.to_string());
             }
             Op::DeleteTable(_)

@@ -59,10 +59,10 @@ impl Namespace {
         }
     }
 
-    /// Table `portolan` without handles, without what packets filled in, elements and objects
-    /// sorted, and who has which slot left open. Nothing if there is no such table.
+    /// Table `portolan` without handles, without what packets filled in or counted, elements and
+    /// objects sorted, and who has which slot left open. Nothing if there is no such table.
     fn portolan_table(&self, family: Family) -> String {
-        let list = ["-j", "list", "table", family.nft(), "portolan"];
+        let list = ["-s", "-j", "list", "table", family.nft(), "portolan"];
         let listed = self.output("nft", &list);
         if !listed.status.success() {
             return String::new();

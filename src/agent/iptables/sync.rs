@@ -7,6 +7,14 @@ use crate::plan::diff::{DesiredState, NoRuleset, Plan, PresentState, cleanup, pl
 use crate::plan::op::TableRef;
 use crate::plan::xtables::rule::{XtRuleset, XtTable};
 
+/// Above this many rules in the kernel a load is not cut finer than [`sync::STAGE_BYTES`]: each
+/// transaction makes the kernel walk all that packets can reach.
+const FEW_RULES: usize = 2000;
+/// Into fewer rules a load goes in transactions of about this size, as long as no packet sees them:
+/// the room for a batch, and for what the kernel keeps of it until it is committed, grows with its
+/// size.
+const COLD_STAGE_BYTES: usize = 4 << 20;
+
 /// What was read and what follows from it, at one generation of nf_tables.
 #[derive(Debug)]
 pub struct Comparison {
@@ -34,6 +42,10 @@ impl Comparison {
         rulesets: &[&dyn XtRuleset],
         load: &mut Load<'_, K>,
     ) -> Result<(), SyncError> {
+        let present = self.present.iter().map(PresentState::rules);
+        if present.sum::<usize>() < FEW_RULES {
+            load.stage_at(COLD_STAGE_BYTES);
+        }
         for (plan, ruleset) in self.plans.iter().zip(rulesets) {
             load.begin_family()?;
             plan.ops(*ruleset, &mut |step| load.take(step))?;
@@ -161,7 +173,8 @@ pub fn compare_for_cleanup<K: NftKernel>(
 
 /// Makes the kernel hold `rulesets`, starting from a comparison that was already made.
 ///
-/// Both families change in one transaction. Only a load above [`STAGE_BYTES`](sync::STAGE_BYTES) takes several:
+/// Both families change in one transaction. Only a load above [`STAGE_BYTES`](sync::STAGE_BYTES), or 4 MiB into
+/// a kernel that has hardly any rules, takes several:
 /// chains that nothing points to yet go first, and the last one makes them reachable, so that
 /// packets see the old or the new rules of a family and nothing between.
 ///

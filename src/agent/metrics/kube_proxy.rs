@@ -1,8 +1,7 @@
 //! kube-proxy's metrics: names, help texts, types, labels and buckets of Kubernetes 1.36
 //! (`pkg/proxy/metrics`), so that dashboards and alerts go on working.
 //!
-//! Left out is what has no meaning here: partial restores, packet counters of nfacct objects, and
-//! connection tracking, which has no reconciler yet.
+//! Left out is what has no meaning here: partial restores, and packet counters of nfacct objects.
 
 use std::time::Duration;
 
@@ -53,6 +52,8 @@ pub(super) struct KubeProxy {
     healthz: IntCounterVec,
     livez: IntCounterVec,
     sync_failures: IntCounterVec,
+    conntrack: HistogramVec,
+    conntrack_deleted: IntCounterVec,
     of_mode: OfMode,
 }
 
@@ -134,6 +135,15 @@ impl KubeProxy {
                 &["code"],
             )?,
             sync_failures: by.sync_failures(mode)?,
+            conntrack: by.latency(
+                "conntrack_reconciler_sync_duration_seconds",
+                "ReconcileConntrackFlowsLatency latency in seconds",
+            )?,
+            conntrack_deleted: by.counters(
+                "conntrack_reconciler_deleted_entries_total",
+                "Cumulative conntrack flows deleted by conntrack reconciler",
+                &[FAMILY],
+            )?,
             of_mode: by.of_mode(mode)?,
         };
         metrics.initialise(families);
@@ -149,12 +159,14 @@ impl KubeProxy {
                 &self.sync_full,
                 &self.sync_partial,
                 &self.network_programming,
+                &self.conntrack,
             ] {
                 histogram.with_label_values(&[&family]);
             }
             self.last.with_label_values(&[&family]);
             self.last_queued.with_label_values(&[&family]);
             self.sync_failures.with_label_values(&[&family]);
+            self.conntrack_deleted.with_label_values(&[&family]);
             for policy in ["internal", "external"] {
                 self.no_local.with_label_values(&[policy, &family]);
             }
@@ -269,6 +281,14 @@ impl KubeProxy {
                 .with_label_values(&[policy, &family])
                 .set(gauge_value(count));
         }
+    }
+
+    pub(super) fn flows_removed(&self, family: IpFamily, count: usize, elapsed: Duration) {
+        let labels = [&family.to_string()];
+        let seconds = elapsed.as_secs_f64();
+        self.conntrack.with_label_values(&labels).observe(seconds);
+        let deleted = self.conntrack_deleted.with_label_values(&labels);
+        deleted.inc_by(count as u64);
     }
 
     pub(super) fn probed(&self, probe: Probe, code: u16) {

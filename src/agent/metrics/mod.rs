@@ -17,6 +17,7 @@ use prometheus::{Registry, TextEncoder};
 
 use crate::agent::run::programmer::Programmed;
 use crate::config::Mode;
+use crate::kernel::conntrack::Usage;
 use crate::model::IpFamily;
 use kube_proxy::KubeProxy;
 use own::Own;
@@ -117,6 +118,23 @@ impl Metrics {
     /// Service ports with a Local policy and no endpoint on this node.
     pub fn no_local_endpoints(&self, family: IpFamily, counts: NoLocalEndpoints) {
         self.kube_proxy.no_local_endpoints(family, counts);
+    }
+
+    /// A look at the connection table, which took so long, removed this many entries of a family.
+    pub fn flows_removed(&self, family: IpFamily, count: usize, elapsed: Duration) {
+        if self.families.contains(&family) {
+            self.kube_proxy.flows_removed(family, count, elapsed);
+        }
+    }
+
+    /// Stale connections could not be removed; that is tried again.
+    pub fn flows_not_removed(&self) {
+        self.own.flows_not_removed();
+    }
+
+    /// The connection table is this full.
+    pub fn connections(&self, usage: Usage) {
+        self.own.connections(usage);
     }
 
     /// A health probe was answered.

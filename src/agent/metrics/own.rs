@@ -6,6 +6,7 @@ use prometheus::{
 
 use super::{gauge_value, registered};
 use crate::agent::run::programmer::Programmed;
+use crate::kernel::conntrack::Usage;
 
 /// Handles of the metrics.
 pub(super) struct Own {
@@ -17,6 +18,9 @@ pub(super) struct Own {
     elements: GaugeVec,
     manifest_errors: IntGauge,
     health_check_ports_failing: IntGauge,
+    connections: IntGauge,
+    connections_limit: IntGauge,
+    conntrack_failures: IntCounter,
 }
 
 impl Own {
@@ -68,6 +72,18 @@ impl Own {
                 "portolan_health_check_ports_failing",
                 "Health-check node ports that cannot be served",
             )?,
+            connections: gauge(
+                "portolan_conntrack_entries",
+                "Entries of the connection table",
+            )?,
+            connections_limit: gauge(
+                "portolan_conntrack_entries_limit",
+                "Entries of the connection table beyond which new connections are dropped",
+            )?,
+            conntrack_failures: counter(
+                "portolan_conntrack_failures_total",
+                "Looks at the connection table that failed, and are made again",
+            )?,
         };
         build_info(registry)?;
         Ok(own)
@@ -97,6 +113,16 @@ impl Own {
 
     pub(super) fn health_check_ports_failing(&self, ports: usize) {
         self.health_check_ports_failing.set(saturated(ports));
+    }
+
+    pub(super) fn connections(&self, usage: Usage) {
+        let value = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.connections.set(value(usage.entries));
+        self.connections_limit.set(value(usage.limit));
+    }
+
+    pub(super) fn flows_not_removed(&self) {
+        self.conntrack_failures.inc();
     }
 }
 

@@ -7,4 +7,4 @@ mod damper;
 mod words;
 
 pub use damper::{Damper, Pace};
-pub use words::{Told, by, label, told};
+pub use words::{Told, by, label, together, told};

@@ -71,6 +71,17 @@ pub fn by(transaction: &Transaction) -> String {
     format!("{} by {}", parts.join(", "), Author(&transaction.process))
 }
 
+/// What several transactions did, in one line: the first few, and how many more.
+#[must_use]
+pub fn together<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = texts.len().saturating_sub(NAMED);
+    let mut parts: Vec<_> = texts.take(NAMED).map(str::to_owned).collect();
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
+    parts.join("; ")
+}
+
 impl Told<'_> {
     /// See [`label`].
     #[must_use]
@@ -251,6 +262,13 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn many_transactions_are_one_line() {
+        let texts = ["a", "b", "c", "d", "e", "f"];
+        assert_eq!(together(texts[..1].iter().copied()), "a");
+        assert_eq!(together(texts.into_iter()), "a; b; c; d; and 2 more");
     }
 
     #[test]

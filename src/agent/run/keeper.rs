@@ -11,7 +11,7 @@ use super::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync};
 use super::source::Source;
 use super::work::{Pace, Work};
 use crate::agent::cluster::LoadError;
-use crate::agent::repair::Damper;
+use crate::agent::repair::{self, Damper};
 use crate::model::Snapshot;
 use crate::source::changes::Changes;
 use crate::source::watch::WatchList;
@@ -117,7 +117,7 @@ impl Keeper {
                 if delta.is_empty() {
                     return;
                 }
-                self.observers.changed(&delta);
+                self.observers.changing(&self.snapshot, &delta);
                 self.work.add(&delta, seen);
                 self.snapshot.apply(delta);
                 self.observers.queued(&self.work, now);
@@ -176,15 +176,16 @@ impl Keeper {
     fn damaged(&mut self, heard: Vec<Foreign>, now: Instant) {
         let news = self.damper.heard(now);
         let storm = self.damper.is_storm(now);
-        for foreign in &heard {
-            if news && !storm {
-                tracing::warn!("{}", foreign.text);
+        if news {
+            let what = repair::together(heard.iter().map(|foreign| &*foreign.text));
+            if storm {
+                tracing::warn!(
+                    "{what}; other programs keep changing what is ours, repairing less often"
+                );
             } else {
-                tracing::debug!("{}", foreign.text);
+                tracing::warn!("{what}");
             }
-        }
-        if news && storm {
-            tracing::warn!("other programs keep changing what is ours; repairing less often");
+            self.work.told = self.work.foreign.len() + heard.len();
         }
         self.work.foreign.extend(heard);
         self.work.resync(Resync::Foreign);
@@ -248,6 +249,7 @@ impl Keeper {
         if self.work.resync == Some(Resync::Foreign) {
             self.damper.begin(now);
         }
+        self.observers.programming(&self.snapshot);
         let started = Instant::now();
         let outcome = match self.work.resync {
             Some(why) => self.programmer.resync(&self.snapshot, why),
@@ -328,6 +330,11 @@ fn log(work: &Work, done: &Programmed, elapsed: Duration) {
             "programmed"
         );
     } else {
+        let untold = work.foreign.get(work.told..).unwrap_or_default();
+        if !untold.is_empty() {
+            let what = repair::together(untold.iter().map(|foreign| &*foreign.text));
+            tracing::warn!("meanwhile {what}");
+        }
         tracing::warn!(
             services,
             transactions,

@@ -23,7 +23,7 @@ mod systemd;
 mod work;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +33,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use keeper::Periods;
 
 use super::cluster::LoadError;
+use super::conntrack::changes::Before;
+use super::conntrack::cleaner::Cleaner;
 use super::facts::{FactsError, NodeFacts};
 use super::health::Health;
 use super::health::server::{BindError, Wanted, health_router, metrics_router};
@@ -40,6 +42,7 @@ use super::health_check_ports::{HealthCheckPorts, PortAddresses};
 use super::live::LiveSource;
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
+use super::node_dns::{NodeDns, NodeDnsError};
 use crate::config::ProxyConfig;
 use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
@@ -52,7 +55,7 @@ use crate::source::watch::WatchList;
 use feeds::{Event, Feeds};
 use keeper::Keeper;
 use no_local::NoLocal;
-use observers::Observers;
+use observers::{Flows, Observers};
 use programmer::{ProgramError, Programmer};
 
 /// Threads for HTTP and for watching files: none of it is work.
@@ -81,6 +84,8 @@ pub struct RunOptions {
     pub cleanup_on_exit: bool,
     /// The name server beside it, if any.
     pub dns: Option<DnsOptions>,
+    /// The addresses of cluster DNS that this node is to answer at by itself.
+    pub node_dns: Vec<IpAddr>,
 }
 
 /// Why the loop did not start, or ended otherwise than asked.
@@ -113,6 +118,9 @@ pub enum RunError {
     /// The name server.
     #[error(transparent)]
     Dns(#[from] DnsError),
+    /// The name server at its service's address.
+    #[error(transparent)]
+    NodeDns(#[from] NodeDnsError),
 }
 
 /// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
@@ -149,6 +157,11 @@ fn run_inside(
     // Before the files are read: what changes meanwhile is read again.
     let mut feeds =
         Feeds::start(runtime, WatchList::of_input(&options.input)).map_err(RunError::Signals)?;
+    // Before the name server, which is to listen there.
+    let node_dns = &options.node_dns;
+    let mut node_dns = (!node_dns.is_empty())
+        .then(|| NodeDns::start(node_dns))
+        .transpose()?;
     let mut observers = observers(options, programmer.families(), runtime)?;
     let (source, snapshot) =
         LiveSource::open(options.input.clone(), &options.config, &options.state_dir)?;
@@ -163,6 +176,9 @@ fn run_inside(
     ));
     let source = Box::new(source);
     let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
+    if let Some(node_dns) = &mut node_dns {
+        node_dns.lead()?;
+    }
     memory::give_back();
     tracing::info!(
         mode = configz::mode_name(options.config.mode),
@@ -177,6 +193,9 @@ fn run_inside(
     let signal = own.block_on(serve(&mut keeper, &mut feeds));
     systemd::stopping();
     tracing::info!(signal, "stopping");
+    if let Some(node_dns) = &mut node_dns {
+        node_dns.leave();
+    }
     if options.cleanup_on_exit {
         keeper.cleanup()?;
     }
@@ -218,12 +237,18 @@ fn observers(
             server.try_start(runtime);
         }
     }
+    let flows = Flows {
+        cleaner: Cleaner::start(Arc::clone(&metrics)).map_err(RunError::Runtime)?,
+        before: Before::default(),
+        config: options.config.clone(),
+    };
     Ok(Observers {
         metrics,
         health,
         families: families.to_vec(),
         no_local: NoLocal::new(Arc::clone(&options.config.node_name), families),
         ports: None,
+        flows: Some(flows),
         dns,
         servers,
         runtime: Some(runtime.clone()),

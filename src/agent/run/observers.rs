@@ -8,10 +8,13 @@ use tokio::runtime::Handle;
 use super::no_local::NoLocal;
 use super::programmer::Programmed;
 use super::work::Work;
+use crate::agent::conntrack::changes::Before;
+use crate::agent::conntrack::cleaner::Cleaner;
 use crate::agent::health::Health;
 use crate::agent::health::server::Wanted;
 use crate::agent::health_check_ports::HealthCheckPorts;
 use crate::agent::metrics::Metrics;
+use crate::config::ProxyConfig;
 use crate::dns::service::Dns;
 use crate::model::{IpFamily, Snapshot, SnapshotDelta};
 
@@ -23,6 +26,8 @@ pub(super) struct Observers {
     pub(super) no_local: NoLocal,
     /// Set but in tests of the loop itself.
     pub(super) ports: Option<HealthCheckPorts>,
+    /// Set but in tests of the loop itself.
+    pub(super) flows: Option<Flows>,
     /// Names follow rules: what resolves can be reached.
     pub(super) dns: Option<Dns>,
     /// The health and the metrics server.
@@ -30,11 +35,29 @@ pub(super) struct Observers {
     pub(super) runtime: Option<Handle>,
 }
 
+/// What is needed to remove stale connections.
+pub(super) struct Flows {
+    pub(super) cleaner: Cleaner,
+    /// Where Services led that changed since they were last programmed.
+    pub(super) before: Before,
+    pub(super) config: ProxyConfig,
+}
+
 impl Observers {
-    /// The snapshot changed.
-    pub(super) fn changed(&self, delta: &SnapshotDelta) {
+    /// The snapshot is about to change.
+    pub(super) fn changing(&mut self, snapshot: &Snapshot, delta: &SnapshotDelta) {
         self.metrics
             .changed(delta.services.len(), delta.slices.len());
+        if let Some(flows) = &mut self.flows {
+            flows.before.remember(snapshot, delta);
+        }
+    }
+
+    /// The snapshot is about to be programmed.
+    pub(super) fn programming(&self, snapshot: &Snapshot) {
+        if let Some(flows) = &self.flows {
+            flows.cleaner.about_to_program(&flows.before, snapshot);
+        }
     }
 
     /// This waits to be programmed.
@@ -50,6 +73,9 @@ impl Observers {
         self.metrics.programmed(done, elapsed);
         self.health.updated(&self.families);
         self.no_local.follow_all(snapshot);
+        if let Some(flows) = &self.flows {
+            flows.cleaner.started(snapshot, &flows.config);
+        }
         if let Some(ports) = &mut self.ports {
             ports.follow_all(snapshot);
         }
@@ -83,6 +109,10 @@ impl Observers {
         }
         if work.touched.is_empty() {
             return;
+        }
+        if let Some(flows) = &mut self.flows {
+            let before = std::mem::take(&mut flows.before);
+            flows.cleaner.programmed(&before, snapshot);
         }
         if let Some(dns) = &self.dns {
             dns.names().follow(snapshot, &work.touched);

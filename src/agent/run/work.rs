@@ -22,6 +22,8 @@ pub(super) struct Work {
     pub resync: Option<Resync>,
     /// What others did.
     pub foreign: Vec<Foreign>,
+    /// How many of these, from the first on, are in the log.
+    pub told: usize,
 }
 
 impl Work {

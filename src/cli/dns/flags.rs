@@ -14,7 +14,7 @@ use crate::dns::service::DnsOptions;
 use crate::dns::zone::{PodRecords, ReverseZones, ZoneOptions};
 
 /// DNS' port.
-pub(super) const PORT: u16 = 53;
+pub(in crate::cli) const PORT: u16 = 53;
 
 /// What names look like, and who answers for others.
 #[derive(clap::Args, Clone, Debug)]

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Subcommand;
 
-pub(super) use flags::{DnsFlags, ZoneFlags};
+pub(super) use flags::{DnsFlags, PORT, ZoneFlags};
 
 use super::args::{self, InputArgs, NetnsArgs};
 use super::run::{LogFormat, bind_address};

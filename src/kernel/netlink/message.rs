@@ -185,13 +185,15 @@ impl RequestWriter {
     /// Adds an attribute. Payloads longer than an attribute can be are cut; callers pass names and
     /// numbers.
     pub(crate) fn attr(mut self, kind: u16, payload: &[u8]) -> Self {
-        let len = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
-        self.bytes.extend(len.to_ne_bytes());
-        self.bytes.extend(kind.to_ne_bytes());
-        self.bytes
-            .extend(payload.iter().take(usize::from(len.saturating_sub(4))));
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        put_attr(&mut self.bytes, kind, payload);
         self
+    }
+
+    /// Adds an attribute that holds attributes; `inside` writes them with [`put_attr`].
+    pub(crate) fn nested(self, kind: u16, inside: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut payload = Vec::with_capacity(64);
+        inside(&mut payload);
+        self.attr(kind | NESTED, &payload)
     }
 
     /// Adds a NUL-terminated text attribute.
@@ -215,6 +217,25 @@ impl RequestWriter {
         }
         self.bytes
     }
+}
+
+/// `NLA_F_NESTED`.
+const NESTED: u16 = 0x8000;
+
+/// Appends an attribute, padded, to what becomes the payload of another.
+pub(crate) fn put_attr(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
+    let len = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
+    bytes.extend(len.to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(payload.iter().take(usize::from(len.saturating_sub(4))));
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// Appends an attribute that holds attributes.
+pub(crate) fn put_nested(bytes: &mut Vec<u8>, kind: u16, inside: impl FnOnce(&mut Vec<u8>)) {
+    let mut payload = Vec::with_capacity(40);
+    inside(&mut payload);
+    put_attr(bytes, kind | NESTED, &payload);
 }
 
 #[cfg(test)]

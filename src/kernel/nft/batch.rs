@@ -166,7 +166,8 @@ impl Batch {
     /// an echo. Flushing a chain, deleting a table, adding or deleting elements would then echo every
     /// object. So before such a step its table is added, which changes nothing if it exists; if it does not, the
     /// flush undoes it by failing. Before the deletion of a table no message is that harmless;
-    /// such a commit is confirmed by the acknowledgement of the closing message.
+    /// such a commit is confirmed by the acknowledgement of the closing message, and on kernels that
+    /// do not give one by the generation that is there afterwards.
     fn anchor(&mut self, first: &Op) -> Result<bool, EncodeError> {
         match first {
             Op::DeleteTable(_) => Ok(false),
@@ -192,6 +193,7 @@ impl Batch {
             }
             Op::AddTable(_)
             | Op::AddCommentedTable { .. }
+            | Op::AddOwnedTable { .. }
             | Op::AddChain { .. }
             | Op::DeleteChain(_)
             | Op::AddRule { .. }

@@ -27,13 +27,16 @@ pub(super) fn commit(batch: &FinishedBatch, socket: &mut Socket) -> Result<Commi
     socket
         .discard_stale()
         .map_err(io("emptying the receive queue"))?;
+    let mut answer = Answer {
+        before: known_before(batch, socket),
+        ..Answer::default()
+    };
     let echoes = batch.frame.echoes.saturating_mul(ECHO_ROOM) + batch.frame.echoed_bytes * 2;
     socket.reserve(batch.bytes.len(), echoes.saturating_add(ERROR_ROOM));
     if let Err(error) = socket.send(&batch.bytes) {
         return Err(send_error(batch, socket, error));
     }
     let portid = socket.portid();
-    let mut answer = Answer::default();
     loop {
         match socket.receive(Wait::No) {
             Ok(Received::Nothing) => break,
@@ -48,6 +51,16 @@ pub(super) fn commit(batch: &FinishedBatch, socket: &mut Socket) -> Result<Commi
         }
     }
     answer.settle(batch, socket)
+}
+
+/// The generation before a batch that is neither bound to one nor makes the kernel report one.
+/// Before Linux 6.10 nothing but another generation afterwards confirms such a commit.
+fn known_before(batch: &FinishedBatch, socket: &mut Socket) -> Option<u32> {
+    let frame = &batch.frame;
+    if frame.generation.is_some() || frame.reports || frame.messages == 0 {
+        return None;
+    }
+    read::generation(socket).ok()
 }
 
 /// What a failing `send` means. Nothing of the batch was looked at.
@@ -70,6 +83,8 @@ fn send_error(batch: &FinishedBatch, socket: &mut Socket, error: io::Error) -> C
 /// The replies to one batch.
 #[derive(Debug, Default)]
 struct Answer {
+    /// See [`known_before`].
+    before: Option<u32>,
     generation: Option<u32>,
     acknowledged: bool,
     handles: Vec<(usize, u64)>,
@@ -170,15 +185,25 @@ impl Answer {
             committed: None,
         };
         let present = read::generation(socket).map_err(|_| unconfirmed())?;
+        self.concluded(frame, present).ok_or_else(unconfirmed)
+    }
+
+    /// What follows from the generation that is there now, all replies being known.
+    fn concluded(&self, frame: &Frame, present: u32) -> Option<u32> {
         let unchanged = frame.reports || frame.messages == 0;
         match frame.generation {
             // Reported or not, somebody else may have committed since; our own is known.
-            Some(expected) if unchanged && (self.acknowledged || present == expected) => {
-                Ok(expected)
+            Some(expected) if unchanged => {
+                (self.acknowledged || present == expected).then_some(expected)
             }
-            Some(expected) if !unchanged && self.acknowledged => Ok(next_generation(expected)),
-            None if self.acknowledged || frame.messages == 0 => Ok(present),
-            _ => Err(unconfirmed()),
+            // Without acknowledgement: a single commit since, and ours was not refused.
+            Some(expected) => {
+                let ours = next_generation(expected);
+                (self.acknowledged || present == ours).then_some(ours)
+            }
+            // If it reports, it would have reported a change.
+            None if self.acknowledged || unchanged => Some(present),
+            None => (self.before? != present).then_some(present),
         }
     }
 
@@ -301,6 +326,38 @@ mod tests {
         answer.absorb(&batch.frame, &new_generation(first_op - 2), PORT);
         answer.absorb(&batch.frame, &new_generation(first_op), PORT + 1);
         assert_eq!(answer.generation, None);
+    }
+
+    /// Linux before 6.10 acknowledges no batch and reports no generation for these.
+    #[test]
+    fn a_deleted_table_is_confirmed_by_the_generation_that_follows() {
+        let deletion = |generation| Frame {
+            generation,
+            messages: 1,
+            ..Frame::default()
+        };
+        let silent = Answer {
+            before: Some(7),
+            ..Answer::default()
+        };
+        assert_eq!(silent.concluded(&deletion(Some(7)), 8), Some(8));
+        assert_eq!(silent.concluded(&deletion(Some(7)), 7), None);
+        assert_eq!(silent.concluded(&deletion(Some(7)), 9), None);
+        assert_eq!(silent.concluded(&deletion(None), 9), Some(9));
+        assert_eq!(silent.concluded(&deletion(None), 7), None);
+    }
+
+    #[test]
+    fn a_batch_that_would_have_reported_a_change_has_changed_nothing() {
+        let reports = |generation| Frame {
+            generation,
+            messages: 1,
+            reports: true,
+            ..Frame::default()
+        };
+        let silent = Answer::default();
+        assert_eq!(silent.concluded(&reports(Some(7)), 7), Some(7));
+        assert_eq!(silent.concluded(&reports(None), 9), Some(9));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) fn expr(name: &str, fields: &Fields<'_>) -> Option<Expr> {
         "numgen" => random(fields),
         "nat" => dnat(fields),
         "masq" => masquerade(fields),
+        "notrack" => Some(Expr::Notrack),
         "reject" => reject(fields),
         "fib" => fib(fields),
         "dynset" => dynset(fields),

@@ -72,16 +72,14 @@ fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
             Object::Table(new_table(table)?),
         ),
         Op::AddCommentedTable { table, comment } => {
-            let mut object = new_table(table)?;
-            let mut userdata = Vec::new();
-            encode_set::put_comment_data(&mut userdata, wire::table::UDATA_COMMENT, comment)?;
-            object.userdata(&userdata)?;
-            (
-                table.family,
-                msg::NEWTABLE,
-                flags::CREATE,
-                Object::Table(object),
-            )
+            let object = Object::Table(commented_table(table, comment)?);
+            (table.family, msg::NEWTABLE, flags::CREATE, object)
+        }
+        Op::AddOwnedTable { table, comment } => {
+            let mut object = commented_table(table, comment)?;
+            object.flags(wire::table::OWNER);
+            let object = Object::Table(object);
+            (table.family, msg::NEWTABLE, flags::CREATE, object)
         }
         Op::DeleteTable(table) => (
             table.family,
@@ -135,6 +133,14 @@ fn message_of(op: &Op) -> Result<(IpFamily, u16, u16, Object)> {
 
 fn new_table(table: &TableRef) -> Result<NftTable> {
     Ok(NftTable::new(Name::object(&table.name)?.c_str())?)
+}
+
+fn commented_table(table: &TableRef, comment: &str) -> Result<NftTable> {
+    let mut object = new_table(table)?;
+    let mut userdata = Vec::new();
+    encode_set::put_comment_data(&mut userdata, wire::table::UDATA_COMMENT, comment)?;
+    object.userdata(&userdata)?;
+    Ok(object)
 }
 
 fn new_chain(chain: &ChainRef, hook: Option<&Hook>) -> Result<NftChain> {

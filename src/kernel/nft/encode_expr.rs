@@ -82,6 +82,7 @@ pub(super) fn size_bound(expr: &Expr) -> usize {
             | Expr::Random { .. }
             | Expr::Dnat { .. }
             | Expr::Masquerade { .. }
+            | Expr::Notrack
             | Expr::Reject { .. }
             | Expr::Fib { .. } => 0,
         }
@@ -143,6 +144,7 @@ pub(super) fn new_expr(expr: &Expr) -> Result<NftExpr> {
         | Expr::Random { .. }
         | Expr::Dnat { .. }
         | Expr::Masquerade { .. }
+        | Expr::Notrack
         | Expr::Reject { .. }
         | Expr::Fib { .. }
         | Expr::Dynset { .. } => super::encode_native::new_native(expr)?,

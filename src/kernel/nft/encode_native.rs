@@ -59,6 +59,7 @@ pub(super) fn new_native(expr: &Expr) -> Result<NftExpr> {
             0 => NftExpr::new(c"masq")?,
             flags => NftExpr::new(c"masq")?.u32(sys::NFTNL_EXPR_MASQ_FLAGS, *flags),
         },
+        Expr::Notrack => NftExpr::new(c"notrack")?,
         Expr::Reject { kind, code } => NftExpr::new(c"reject")?
             .u32(sys::NFTNL_EXPR_REJECT_TYPE, *kind)
             .u8(sys::NFTNL_EXPR_REJECT_CODE, *code),

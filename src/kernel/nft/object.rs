@@ -119,6 +119,12 @@ impl NftTable {
         Ok(table)
     }
 
+    /// Sets `NFT_TABLE_F_*`.
+    pub(super) fn flags(&mut self, flags: u32) {
+        // SAFETY: the table is live.
+        unsafe { sys::nftnl_table_set_u32(self.0.as_ptr(), id(sys::NFTNL_TABLE_FLAGS), flags) };
+    }
+
     /// Sets the user data, at most 256 bytes.
     pub(super) fn userdata(&mut self, bytes: &[u8]) -> Result<(), Rejected> {
         let len = u32::try_from(bytes.len()).map_err(|_| Rejected)?;

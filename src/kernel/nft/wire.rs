@@ -68,6 +68,8 @@ pub(super) mod table {
     pub(in crate::kernel::nft) const USERDATA: u16 = 6;
     /// `NFT_TABLE_F_DORMANT`.
     pub(in crate::kernel::nft) const DORMANT: u32 = 1;
+    /// `NFT_TABLE_F_OWNER`.
+    pub(in crate::kernel::nft) const OWNER: u32 = 2;
     /// `NFTNL_UDATA_TABLE_COMMENT` (libnftnl's `udata.h`).
     pub(in crate::kernel::nft) const UDATA_COMMENT: u8 = 0;
 }

@@ -176,11 +176,14 @@ pub(in crate::translate) fn source_ranges(family: IpFamily, lengths: &[u8]) -> V
         let set = SetId::Sources(*length).name();
         Rule::new(family).in_set(&key, &set).ret()
     });
-    by_length.chain([Rule::new(family).drop()]).collect()
+    let others = Rule::new(family).comment("not from an allowed source");
+    by_length.chain([others.drop()]).collect()
 }
 
 fn check_chains(options: &NftablesOptions) -> Vec<ChainDef> {
     let rule = || Rule::new(options.family);
+    let none = |rule: Rule| rule.comment("no endpoints").reject().done();
+    let no_local = |rule: Rule| rule.comment("no local endpoints").drop();
     let node_port = |set: &str| accepts_node_ports(rule().in_set(&NP, set), options);
     let of_address = |set: &str| rule().in_set(&[Field::Daddr], set);
     let remember = || rule().ct_dnat().jump(REMEMBER_CLIENTS);
@@ -190,15 +193,15 @@ fn check_chains(options: &NftablesOptions) -> Vec<ChainDef> {
         chain(
             "no-endpoints-check",
             vec![
-                rule().in_set(&FE, "no-endpoints").reject().done(),
-                rule().in_set(&FE, "no-local-endpoints").drop(),
+                none(rule().in_set(&FE, "no-endpoints")),
+                no_local(rule().in_set(&FE, "no-local-endpoints")),
             ],
         ),
         chain(
             "node-port-check",
             vec![
-                node_port("no-endpoints").reject().done(),
-                node_port("no-local-endpoints").drop(),
+                none(node_port("no-endpoints")),
+                no_local(node_port("no-local-endpoints")),
             ],
         ),
         chain(

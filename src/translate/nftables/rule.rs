@@ -315,7 +315,8 @@ impl Rule {
             IpFamily::V4 => 3,
             IpFamily::V6 => 4,
         };
-        self.push(Expr::Reject { kind: 0, code }, "reject")
+        self.counted()
+            .push(Expr::Reject { kind: 0, code }, "reject")
     }
 
     pub(in crate::translate) fn goto(self, chain: &str) -> RuleDef {
@@ -339,7 +340,14 @@ impl Rule {
     }
 
     pub(in crate::translate) fn drop(self) -> RuleDef {
-        self.push(Expr::Verdict(Verdict::Drop), "drop").done()
+        self.counted()
+            .push(Expr::Verdict(Verdict::Drop), "drop")
+            .done()
+    }
+
+    /// Packets that go no further are counted, so that one sees which rule it was.
+    fn counted(self) -> Self {
+        self.push(Expr::Counter, "counter")
     }
 
     /// The finished rule.

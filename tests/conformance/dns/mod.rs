@@ -8,6 +8,7 @@ mod examples;
 mod forwarding;
 mod limits;
 mod live;
+mod node_local;
 mod pods;
 mod reverse;
 mod s2_2_schema_version;

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod claims;
+mod counters;
 mod diff;
 mod large;
 mod neighbours;

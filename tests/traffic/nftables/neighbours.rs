@@ -1,5 +1,7 @@
 //! nft and its users beside our table.
 
+use serde_json::json;
+
 use crate::lifecycle::services;
 use crate::support::{Service, Testbed};
 
@@ -41,6 +43,76 @@ fn what_nft_lists_it_loads_again_and_it_is_the_same() {
         .dial("10.233.10.10:80")
         .times(20)
         .assert_only(&["pod-1", "pod-2"]);
+}
+
+/// Another nft than the one on the path, for the test below.
+const OTHER_NFT: &str = "PORTOLAN_TEST_NFT";
+
+/// Services that bring every object and every rule of the layout into use, in both families.
+fn every_form(bed: &Testbed) -> Vec<Service> {
+    let all = Service::new("all", "10.233.10.12")
+        .dual_stack("fd00:10:233::12")
+        .node_port(30082)
+        .load_balancer("203.0.113.11")
+        .field("externalIPs", json!(["203.0.113.12", "fd00:203:0:113::12"]))
+        .field(
+            "loadBalancerSourceRanges",
+            json!(["192.168.10.0/24", "10.0.0.0/8", "192.168.10.100/32"]),
+        )
+        .field("externalTrafficPolicy", json!("Local"))
+        .sticky(60)
+        .to(&bed.pods);
+    let addresses = (1..=40).map(|n| format!("10.233.67.{n}")).collect();
+    let large = Service::new("large", "10.233.10.13").to_addresses("n1", addresses, 8080);
+    let none = Service::new("none", "10.233.10.14").dual_stack("fd00:10:233::14");
+    [services(bed), vec![all, large, none]].concat()
+}
+
+/// Major and minor version out of `nftables v1.0.6 (Lester Gooch #5)`.
+fn version(text: &str) -> (u32, u32) {
+    let numbers = text.strip_prefix("nftables v").expect("a version");
+    let mut numbers = numbers.split(|c: char| !c.is_ascii_digit());
+    let mut number = || {
+        numbers
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("a number")
+    };
+    (number(), number())
+}
+
+/// From 1.1 on nft also loads what it has listed. That is seen where the nft of the machine, or the
+/// one that `PORTOLAN_TEST_NFT` names, is one of these.
+#[test]
+fn nft_lists_every_form_without_complaint_and_a_current_one_loads_it() {
+    let nft = std::env::var(OTHER_NFT).unwrap_or_else(|_| "nft".to_owned());
+    let bed = Testbed::with_pods(2);
+    bed.apply(&every_form(&bed));
+    let node = &bed.node.namespace;
+    let quiet = |args: &[&str]| {
+        let output = node.output(&nft, args);
+        let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), &*complaints),
+            (Some(0), ""),
+            "{nft} {args:?}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for options in [&["list", "ruleset"][..], &["-n", "-a", "list", "ruleset"]] {
+        assert!(quiet(options).contains("default/all:p0"));
+    }
+    if version(&quiet(&["--version"])) < (1, 1) {
+        return;
+    }
+    let json: serde_json::Value = serde_json::from_str(&quiet(&["-j", "list", "ruleset"])).unwrap();
+    assert!(json["nftables"].is_array());
+    let listed = quiet(&["list", "ruleset"]);
+    node.run_with_input(&nft, &["-f", "-"], &format!("flush ruleset\n{listed}"));
+    assert_eq!(quiet(&["list", "ruleset"]), listed);
+    for target in ["10.233.10.10:80", "10.233.10.12:80", "[fd00:10:233::12]:80"] {
+        bed.pod(1).dial(target).answer();
+    }
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl Bench {
             families: IpFamily::ALL.to_vec(),
             no_local: NoLocal::new("n0".into(), &IpFamily::ALL),
             ports: None,
+            flows: None,
             dns: None,
             servers: Vec::new(),
             runtime: None,

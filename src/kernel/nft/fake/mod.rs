@@ -157,9 +157,10 @@ impl FakeKernel {
 
 fn refusal(index: usize, op: &Op, errno: Errno) -> Refusal {
     let (operation, object) = match op {
-        Op::AddTable(_) | Op::AddCommentedTable { .. } | Op::AddChain { .. } => {
-            ("add", op.object())
-        }
+        Op::AddTable(_)
+        | Op::AddCommentedTable { .. }
+        | Op::AddOwnedTable { .. }
+        | Op::AddChain { .. } => ("add", op.object()),
         Op::AddRule { place, .. } => (place_verb(*place), op.object()),
         Op::DeleteTable(_) | Op::DeleteChain(_) | Op::DeleteRule { .. } => ("delete", op.object()),
         Op::FlushChain(_) => ("flush", op.object()),

@@ -94,7 +94,9 @@ impl Ruleset {
     pub(super) fn apply(&mut self, op: &Op, check: Check) -> Result<Effect> {
         match op {
             Op::AddTable(table) => Ok(self.add_table(table, None)),
-            Op::AddCommentedTable { table, comment } => Ok(self.add_table(table, Some(comment))),
+            Op::AddCommentedTable { table, comment } | Op::AddOwnedTable { table, comment } => {
+                Ok(self.add_table(table, Some(comment)))
+            }
             Op::DeleteTable(table) => {
                 let table = self.tables.remove(table).ok_or(Errno::ENOENT)?;
                 self.deleted.insert(table.handle, table.last_handle);
