@@ -13,12 +13,8 @@ use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Periods, RunError, RunOptions};
-<<<<<<< HEAD
 use crate::config::{Mode, ProxyConfig, ProxyFlags, duration};
-=======
-use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::dns::service::DnsOptions;
->>>>>>> main
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
 

@@ -11,15 +11,9 @@ use crate::agent::facts::{FactsError, NodeFacts};
 use crate::agent::iptables::Iptables;
 use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::Nftables;
-<<<<<<< HEAD
 use crate::agent::sync::{Done, SyncError};
-use crate::config::{Mode, ProxyFlags};
-use crate::kernel::nft::NftKernel;
-=======
-use crate::agent::sync::Done;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
-use crate::kernel::nft::{NftKernel, ReadError};
->>>>>>> main
+use crate::kernel::nft::NftKernel;
 use crate::kernel::{Socket, netns};
 
 /// Beyond this many steps `apply` shows counts instead of service names.

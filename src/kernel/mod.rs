@@ -11,13 +11,9 @@
 //! * [`memory`]: pages of this process.
 //! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
-<<<<<<< HEAD
+//! * [`address`]: addresses that go with the process.
 //! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
 //! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
-=======
-//! * [`address`]: addresses that go with the process.
-//! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
->>>>>>> main
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
 //! netlink socket stays in the namespace it was opened in.

@@ -11,14 +11,10 @@ mod port_filter;
 mod socket;
 
 pub(crate) use attr::{Attr, Attrs};
-<<<<<<< HEAD
-pub(crate) use message::{ErrorReply, Message, Messages, RequestWriter, flags, kind};
-pub(crate) use packet::Packet;
-=======
 pub(crate) use exchange::exchange;
 pub(crate) use message::{
     ErrorReply, Message, Messages, RequestWriter, flags, kind, put_attr, put_nested,
 };
->>>>>>> main
+pub(crate) use packet::Packet;
 pub use socket::Socket;
 pub(crate) use socket::{Bus, Received, Wait};

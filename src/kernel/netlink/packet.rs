@@ -8,6 +8,7 @@ use std::io;
 
 use nix::errno::Errno;
 
+use super::exchange::answers;
 use super::message::{ErrorReply, Message, Messages, flags, kind};
 use super::socket::{Received, Socket, Wait};
 
@@ -186,29 +187,8 @@ impl Socket {
         visit: &mut dyn FnMut(&Message<'_>),
     ) -> io::Result<Result<(), ErrorReply>> {
         let seq = self.next_seq();
-        let portid = self.portid();
         packet.complete(0, seq, false);
-        self.discard_stale()?;
-        self.send(&packet.bytes)?;
-        loop {
-            let datagram = match self.receive(Wait::ForReply)? {
-                Received::Datagram(datagram) => datagram,
-                Received::Nothing => return Err(io::ErrorKind::TimedOut.into()),
-                Received::Overrun => return Err(Errno::ENOBUFS.into()),
-            };
-            for message in Messages::new(datagram) {
-                if message.seq != seq || message.portid != portid {
-                    continue;
-                }
-                match message.kind {
-                    kind::ERROR | kind::DONE => {
-                        let reply = ErrorReply::read(&message).filter(|reply| reply.errno != 0);
-                        return Ok(reply.map_or(Ok(()), Err));
-                    }
-                    _ => visit(&message),
-                }
-            }
-        }
+        answers(self, &packet.bytes, seq, visit)
     }
 }
 

@@ -276,7 +276,7 @@ impl IpvsTable {
             self.renounce(key, claimant, before);
         }
         for key in holding.hairpins {
-            self.drop_element((IpvsSet::Hairpin, key), before);
+            self.drop_element(&(IpvsSet::Hairpin, key), before);
         }
     }
 
@@ -347,7 +347,7 @@ impl IpvsTable {
         let claims = self.front_ends.entry(key).or_default();
         claims.insert(claimant, front_end);
         let new = claims.values().next().cloned();
-        self.exchange(&key, old, new, before);
+        self.exchange(&key, old.as_ref(), new.as_ref(), before);
     }
 
     fn renounce(&mut self, key: &ServerKey, claimant: &Claimant, before: &mut Before) {
@@ -361,24 +361,24 @@ impl IpvsTable {
         if claims.is_empty() {
             self.front_ends.remove(key);
         }
-        self.exchange(key, old, new, before);
+        self.exchange(key, old.as_ref(), new.as_ref(), before);
     }
 
     /// Takes the elements of the new owner's front end in place of the old one's.
     fn exchange(
         &mut self,
         key: &ServerKey,
-        old: Option<FrontEnd>,
-        new: Option<FrontEnd>,
+        old: Option<&FrontEnd>,
+        new: Option<&FrontEnd>,
         before: &mut Before,
     ) {
         if old == new {
             return;
         }
-        for (set, element, _) in old.iter().flat_map(|front_end| front_end.elements(key)) {
-            self.drop_element((set, element), before);
+        for (set, element, _) in old.into_iter().flat_map(|f| f.elements(key)) {
+            self.drop_element(&(set, element), before);
         }
-        for (set, element, comment) in new.iter().flat_map(|front_end| front_end.elements(key)) {
+        for (set, element, comment) in new.into_iter().flat_map(|f| f.elements(key)) {
             self.hold_element((set, element), comment, before);
         }
     }
@@ -398,8 +398,8 @@ impl IpvsTable {
         held.comment = comment;
     }
 
-    fn drop_element(&mut self, id: ElementId, before: &mut Before) {
-        let held = self.elements.get(&id).map(|held| held.comment.clone());
+    fn drop_element(&mut self, id: &ElementId, before: &mut Before) {
+        let held = self.elements.get(id).map(|held| held.comment.clone());
         before.elements.entry(id.clone()).or_insert(held);
         if let IpvsSet::Sources(length) = id.0
             && let Some(count) = self.lengths.get_mut(&length)
@@ -409,10 +409,10 @@ impl IpvsTable {
                 self.lengths.remove(&length);
             }
         }
-        if let Some(held) = self.elements.get_mut(&id) {
+        if let Some(held) = self.elements.get_mut(id) {
             held.count = held.count.saturating_sub(1);
             if held.count == 0 {
-                self.elements.remove(&id);
+                self.elements.remove(id);
             }
         }
     }
