@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod dns;
 pub mod kernel;
+pub mod lab;
 pub mod model;
 pub mod plan;
 pub mod source;

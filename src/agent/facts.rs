@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::kernel::nfacct::{self, NfacctError};
-use crate::kernel::sysctl::{self, SysctlError};
 use crate::kernel::ipvs::{IpvsSocket, Timeouts};
 use crate::kernel::link::LocalAddress;
+use crate::kernel::nfacct::{self, NfacctError};
+use crate::kernel::sysctl::{self, SysctlError};
 use crate::kernel::{Socket, ipvs, link};
 use crate::model::IpFamily;
 use crate::plan::ipvs::DEVICE;
@@ -97,7 +97,8 @@ fn addresses_of_node(all: Vec<LocalAddress>) -> Vec<IpAddr> {
     let of_services = all.iter().filter(|local| local.interface == DEVICE);
     let of_services: BTreeSet<_> = of_services.map(|local| local.address).collect();
     let all = all.into_iter().map(|local| local.address);
-    all.filter(|address| !of_services.contains(address)).collect()
+    all.filter(|address| !of_services.contains(address))
+        .collect()
 }
 
 /// IPv6 is compiled in and not switched off, by kube-proxy's two tests.

@@ -10,9 +10,9 @@ use super::sync::{Load, SyncError};
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::model::IpFamily;
 use crate::plan::diff::{NoRuleset, Plan, Step, cleanup};
+use crate::plan::nftables::IPVS_TABLE;
 use crate::plan::op::{Op, TableRef};
 use crate::plan::xtables::rule::XtTable;
-use crate::plan::nftables::IPVS_TABLE;
 use crate::translate::nftables::TABLE;
 
 /// The table of kube-proxy in nftables mode.

@@ -48,7 +48,11 @@ pub enum SyncError {
 /// The first few.
 fn listed(refused: &[ipvs::Refused]) -> String {
     const SHOWN: usize = 5;
-    let mut texts: Vec<_> = refused.iter().take(SHOWN).map(ToString::to_string).collect();
+    let mut texts: Vec<_> = refused
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
     if refused.len() > SHOWN {
         texts.push(format!("and {} more", refused.len() - SHOWN));
     }

@@ -11,7 +11,9 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod lab;
 mod man;
+mod origin;
 mod render;
 mod report;
 mod run;
@@ -55,7 +57,7 @@ pub enum Command {
     /// Program the kernel from manifests, showing what changes
     Apply(apply::Args),
     /// Keep the kernel and the manifests together: follow changes, repair damage, serve metrics
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Show what apply would change (exit code 3 if anything)
     Diff(diff::Args),
     /// Print the rules of manifests without touching the kernel (needs no root)
@@ -68,6 +70,8 @@ pub enum Command {
     Dns(Box<dns::Args>),
     /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
+    /// Make a cluster of network namespaces on this machine, and try Services in it
+    Lab(Box<lab::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
     /// Print the manual page in roff
@@ -87,6 +91,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Lab(args) => lab::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     })
@@ -110,8 +115,10 @@ fn init_logging(cli: &Cli) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        // The library tells of every message it sends, without saying what is in it.
-        tracing_subscriber::EnvFilter::new(format!("{level},mnl=warn"))
+        // Libraries tell of every message and every connection; that is for the last level.
+        let libraries = if level == "trace" { "debug" } else { "warn" };
+        let name = env!("CARGO_PKG_NAME");
+        tracing_subscriber::EnvFilter::new(format!("{libraries},{name}={level},mnl=warn"))
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -8,18 +8,18 @@ use serde_json::json;
 
 use super::args::{self, InputArgs};
 use super::{Exit, Failure};
+use crate::agent::backend::Backend as _;
 use crate::agent::cluster::StateAccess;
 use crate::agent::facts::NodeFacts;
-use crate::agent::backend::Backend as _;
 use crate::agent::iptables::options::iptables_options;
 use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::options::nftables_options;
 use crate::agent::node::own_node;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::model::Snapshot;
+use crate::plan::ipvs::text;
 use crate::plan::xtables::rule::XtRuleset;
 use crate::plan::xtables::save;
-use crate::plan::ipvs::text;
 use crate::plan::{self, nft_text, nftables};
 use crate::translate::iptables::IptablesRuleset;
 use crate::translate::ipvs::IpvsTable;
@@ -99,14 +99,16 @@ fn format(asked: Option<Format>, mode: Mode) -> Result<Format, Failure> {
             Err(Failure::bad_input(anyhow!(
                 "-o iptables-save: rules of the {} mode are no iptables rules; use -o nft, or \
                  --mode iptables",
-                if mode == Mode::Ipvs { "ipvs" } else { "nftables" }
+                if mode == Mode::Ipvs {
+                    "ipvs"
+                } else {
+                    "nftables"
+                }
             )))
         }
-        (Some(Format::IpvsadmSave), Mode::Nftables | Mode::Iptables) => {
-            Err(Failure::bad_input(anyhow!(
-                "-o ipvsadm-save: there are virtual servers only with --mode ipvs"
-            )))
-        }
+        (Some(Format::IpvsadmSave), Mode::Nftables | Mode::Iptables) => Err(Failure::bad_input(
+            anyhow!("-o ipvsadm-save: there are virtual servers only with --mode ipvs"),
+        )),
         (Some(format), _) => Ok(format),
         (None, Mode::Nftables) => Ok(Format::Nft),
         (None, Mode::Iptables) => Ok(Format::IptablesSave),
@@ -131,12 +133,7 @@ fn nftables(
 }
 
 /// Virtual servers, or the table beside them, or both for machines.
-fn ipvs(
-    snapshot: &Snapshot,
-    config: &ProxyConfig,
-    facts: &NodeFacts,
-    format: Format,
-) -> String {
+fn ipvs(snapshot: &Snapshot, config: &ProxyConfig, facts: &NodeFacts, format: Format) -> String {
     let backend = Ipvs::new(snapshot, config, facts);
     let (tables, _) = backend.tables(snapshot);
     match format {

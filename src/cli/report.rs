@@ -26,6 +26,20 @@ pub(super) fn notes(notes: &[Note]) -> io::Result<()> {
     Ok(())
 }
 
+/// Prints remarks that belong to no place in the input.
+pub(super) fn remarks(remarks: &[String]) -> io::Result<()> {
+    let mut stderr = anstream::stderr().lock();
+    for remark in remarks {
+        writeln!(stderr, "{YELLOW}note:{YELLOW:#} {remark}")?;
+    }
+    Ok(())
+}
+
+/// A bar of so many columns.
+pub(super) fn bar(columns: u32) -> String {
+    "█".repeat(columns as usize)
+}
+
 /// Warns of rules of another proxy that stay.
 pub(super) fn competitors(names: &[String]) -> io::Result<()> {
     let mut stderr = anstream::stderr().lock();

@@ -1,18 +1,19 @@
-//! `portolan run`: the agent on manifests.
+//! `portolan run`: the agent, on manifests or on a cluster.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::args::{self, InputArgs, NetnsArgs};
+use super::args::{self, NetnsArgs};
 use super::dns::{DnsFlags, PORT as DNS_PORT};
+use super::origin::OriginArgs;
 use super::{Exit, Failure};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
-use crate::agent::run::{self, Periods, RunError, RunOptions};
+use crate::agent::run::{self, Origin, Periods, RunError, RunOptions};
 use crate::config::{Mode, ProxyConfig, ProxyFlags, duration};
 use crate::dns::service::DnsOptions;
 use crate::kernel::Socket;
@@ -36,7 +37,7 @@ pub(super) enum LogFormat {
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
-    input: InputArgs,
+    origin: OriginArgs,
 
     #[command(flatten)]
     netns: NetnsArgs,
@@ -187,11 +188,14 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let dns = dns(args).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
-    match config {
-        Ok(config) if mistakes.is_empty() => Ok(RunOptions {
-            config,
-            input: args.input.manifest_input(),
-            state_dir: args.input.state_dir.clone(),
+    let origin = args
+        .origin
+        .origin()
+        .map_err(|mistake| mistakes.push(mistake));
+    match (config, origin) {
+        (Ok(config), Ok(origin)) if mistakes.is_empty() => Ok(RunOptions {
+            config: for_origin(config, &origin),
+            origin,
             netns: args.netns.netns(),
             periods: Periods {
                 min_sync,
@@ -206,6 +210,14 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
         }),
         _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
     }
+}
+
+/// The API server knows the ranges it allocates from: the default is for manifests.
+fn for_origin(mut config: ProxyConfig, origin: &Origin) -> ProxyConfig {
+    if matches!(origin, Origin::Kubernetes(_)) {
+        config.service_cidrs.clear();
+    }
+    config
 }
 
 /// The name server that is asked for, if any.

@@ -115,6 +115,26 @@ pub struct ProxyFlags {
     pub iptables_localhost_nodeports: bool,
 
     #[command(flatten)]
-    #[allow(missing_docs, reason = "a doc comment would become the help of all flags")]
+    #[allow(
+        missing_docs,
+        reason = "a doc comment would become the help of all flags"
+    )]
     pub ipvs: IpvsFlags,
+}
+
+impl ProxyFlags {
+    /// The defaults, for a node of this name.
+    #[must_use]
+    pub fn on_node(name: &str) -> Self {
+        #[derive(clap::Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            flags: ProxyFlags,
+        }
+        let Defaults { flags } = clap::Parser::parse_from([""]);
+        Self {
+            node_name: Some(name.to_owned()),
+            ..flags
+        }
+    }
 }

@@ -7,7 +7,9 @@
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
 //! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
-//! * [`netns`]: doing any of this in another network namespace.
+//! * [`netns`]: doing any of this in another network namespace; [`named_netns`] makes such that last.
+//! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
+//!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
@@ -28,12 +30,16 @@ pub mod datagrams;
 pub mod ipvs;
 pub mod link;
 pub mod memory;
+pub mod named_netns;
+pub mod netdev;
 mod netlink;
 pub mod netns;
 pub mod nfacct;
 pub mod nft;
+pub mod process;
 pub mod readiness;
 pub mod sysctl;
+pub mod view;
 pub mod wakes;
 
 pub use netlink::Socket;

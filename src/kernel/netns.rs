@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use super::Socket;
 
 /// Where `ip netns add` keeps its namespaces.
-const NAMED: &str = "/run/netns";
+pub(super) const NAMED: &str = "/run/netns";
 
 /// Which network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -162,7 +162,7 @@ pub fn open_socket(namespace: &NetnsRef) -> Result<Socket, NetnsError> {
 }
 
 /// Moves the calling thread into the namespace, for good.
-fn enter(namespace: &NetnsRef) -> Result<(), NetnsError> {
+pub(super) fn enter(namespace: &NetnsRef) -> Result<(), NetnsError> {
     let Some(path) = namespace.path() else {
         return Ok(());
     };

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::{EndpointSlice, NamespacedName, Node, Service, Snapshot};
 
 /// Objects that came, changed or went.
@@ -18,6 +20,8 @@ pub struct SnapshotDelta {
     pub slices: BTreeMap<NamespacedName, Vec<EndpointSlice>>,
     /// Nodes; `None` for one that went.
     pub nodes: BTreeMap<Arc<str>, Option<Node>>,
+    /// All ranges of cluster IPs, if they changed.
+    pub service_cidrs: Option<Vec<IpNet>>,
 }
 
 /// What a delta touched.
@@ -28,6 +32,8 @@ pub struct Touched {
     /// Nodes that changed: what depends on the own node (zone, addresses) is to be made anew if
     /// it is among them.
     pub nodes: BTreeSet<Arc<str>>,
+    /// The ranges of cluster IPs changed.
+    pub service_cidrs: bool,
 }
 
 impl SnapshotDelta {
@@ -42,13 +48,18 @@ impl SnapshotDelta {
             services: differences(&old.services, &new.services),
             slices,
             nodes: differences(&old.nodes, &new.nodes),
+            service_cidrs: (old.service_cidrs != new.service_cidrs)
+                .then(|| new.service_cidrs.clone()),
         }
     }
 
     /// Nothing changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.slices.is_empty() && self.nodes.is_empty()
+        self.services.is_empty()
+            && self.slices.is_empty()
+            && self.nodes.is_empty()
+            && self.service_cidrs.is_none()
     }
 
     /// What the delta touches.
@@ -58,6 +69,7 @@ impl SnapshotDelta {
         Touched {
             services: services.cloned().collect(),
             nodes: self.nodes.keys().cloned().collect(),
+            service_cidrs: self.service_cidrs.is_some(),
         }
     }
 }
@@ -66,13 +78,14 @@ impl Touched {
     /// Nothing is touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.services.is_empty() && self.nodes.is_empty()
+        self.services.is_empty() && self.nodes.is_empty() && !self.service_cidrs
     }
 
     /// Adds what another delta touched.
     pub fn extend(&mut self, other: Self) {
         self.services.extend(other.services);
         self.nodes.extend(other.nodes);
+        self.service_cidrs |= other.service_cidrs;
     }
 }
 
@@ -82,6 +95,9 @@ impl Snapshot {
         let touched = delta.touched();
         replace(&mut self.services, delta.services);
         replace(&mut self.nodes, delta.nodes);
+        if let Some(cidrs) = delta.service_cidrs {
+            self.service_cidrs = cidrs;
+        }
         let slices = delta.slices.into_iter();
         let slices = slices.map(|(service, list)| (service, (!list.is_empty()).then_some(list)));
         replace(&mut self.slices, slices);

@@ -56,7 +56,9 @@ impl FromStr for Scheduler {
         let name = words.next().unwrap_or_default();
         if !Self::NAMES.contains(&name) {
             let known = Self::NAMES.join(", ");
-            return Err(format!("\"{name}\" is no IPVS scheduler: use one of {known}"));
+            return Err(format!(
+                "\"{name}\" is no IPVS scheduler: use one of {known}"
+            ));
         }
         let mut flags = None;
         for word in words {

@@ -16,13 +16,14 @@ mod pods;
 mod service;
 mod service_port;
 mod snapshot;
+mod workload;
 
 pub use delta::{SnapshotDelta, Touched};
 pub use endpoint::{Endpoint, EndpointPort, EndpointSlice};
 pub use endpoint_choice::{EndpointAddress, EndpointChoice, choose_endpoints, endpoints_of};
 pub use family::{IpFamily, Protocol};
-pub use ipvs::{SCHEDULER_ANNOTATION, Scheduler, WEIGHT_ANNOTATION, Weights, scheduler_of};
 pub(crate) use ipvs::{BY_PORT, FALLBACK};
+pub use ipvs::{SCHEDULER_ANNOTATION, Scheduler, WEIGHT_ANNOTATION, Weights, scheduler_of};
 pub use name::{NamespacedName, ServicePortName};
 pub use node::{Node, NodePortAddresses};
 pub use pods::{ContainerPort, Pod, PodIndex, slices_for_pods, slices_for_service};
@@ -32,3 +33,4 @@ pub use service::{
 };
 pub use service_port::{ProxiedPort, proxied_ports};
 pub use snapshot::Snapshot;
+pub use workload::{Workload, WorkloadKind};

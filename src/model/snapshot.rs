@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::{EndpointSlice, NamespacedName, Node, Service};
 
 /// A complete state of Services, their endpoints and the nodes.
@@ -16,6 +18,9 @@ pub struct Snapshot {
     pub slices: BTreeMap<NamespacedName, Vec<EndpointSlice>>,
     /// Nodes by name.
     pub nodes: BTreeMap<Arc<str>, Node>,
+    /// Ranges that cluster IPs come from, where the source knows them (ServiceCIDR objects); they
+    /// then count instead of configured ones.
+    pub service_cidrs: Vec<IpNet>,
 }
 
 impl Snapshot {

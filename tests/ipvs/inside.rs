@@ -24,7 +24,8 @@ fn each_scheduler_spreads_connections_as_it_says_and_ipvsadm_shows_what_kube_pro
     let weights = format!("1,{}=2,{}=3", far(2), far(3));
     let mut services = vec![
         service("even", "10.233.10.1").dual_stack("fd00:10:233::1"),
-        scheduler("weighted", "10.233.10.2", "wrr").annotation("portolan.dev/ipvs-weight", &weights),
+        scheduler("weighted", "10.233.10.2", "wrr")
+            .annotation("portolan.dev/ipvs-weight", &weights),
         scheduler("by-source", "10.233.10.3", "sh"),
         scheduler("maglev", "10.233.10.4", "mh,mh-fallback"),
         service("sticky", "10.233.10.5").sticky(10_800),
@@ -42,14 +43,22 @@ fn each_scheduler_spreads_connections_as_it_says_and_ipvsadm_shows_what_kube_pro
     for one in ["10.233.10.3:80", "10.233.10.4:80", "10.233.10.5:80"] {
         assert_eq!(counts(&bed, one, 20), [20], "{one} changes its mind");
     }
-    let udp = bed.pod(1).dial("10.233.10.6:80").over(Protocol::Udp).times(30);
+    let udp = bed
+        .pod(1)
+        .dial("10.233.10.6:80")
+        .over(Protocol::Udp)
+        .times(30);
     udp.assert_only(&["far-1", "far-2", "far-3"]);
     let refused = bed.pod(1).dial("10.233.10.7:80").times(3);
     assert_eq!(refused.refused, 3, "{refused}");
     let unused = bed.pod(1).dial("10.233.10.1:81").times(3);
     assert_eq!(unused.refused, 3, "{unused}");
     if Protocol::Sctp.is_supported() {
-        let sctp = bed.pod(1).dial("10.233.10.8:80").over(Protocol::Sctp).times(9);
+        let sctp = bed
+            .pod(1)
+            .dial("10.233.10.8:80")
+            .over(Protocol::Sctp)
+            .times(9);
         sctp.assert_only(&["far-1", "far-2", "far-3"]);
     }
     // Pods keep their address; the node, whose source may be the service's own, does not.

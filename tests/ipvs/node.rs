@@ -50,7 +50,9 @@ impl Testbed {
 /// `ipvsadm-save -n`, a line each, without order.
 pub(crate) fn saved(node: &Namespace) -> BTreeSet<String> {
     let text = node.run("ipvsadm-save", &["-n"]);
-    text.lines().map(|line| line.trim_end().to_owned()).collect()
+    text.lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 /// Everything that cleanup has to leave as it was.
@@ -64,4 +66,3 @@ pub(crate) fn everything(node: &Namespace) -> Vec<String> {
     let text = node.run("sh", &["-c", &script]);
     text.lines().map(str::to_owned).collect()
 }
-

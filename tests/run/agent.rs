@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{Namespace, Service, Testbed, manifests};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Namespace, Service, Testbed, manifests, patience};
 
 /// A directory of manifests, with its first content.
 #[derive(Debug)]
@@ -125,6 +122,31 @@ impl<'a> Agent<'a> {
         }
     }
 
+    /// Starts it as this command says, with its log in a file.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn spawn(namespace: &'a Namespace, mut command: Command, log: &Path) -> Self {
+        let stderr = fs::File::options().create(true).append(true).open(log);
+        let child = command.stderr(stderr.expect("log")).spawn();
+        Self {
+            namespace,
+            child: child.expect("portolan"),
+            log: log.to_owned(),
+        }
+    }
+
+    /// `kill -9`, and its end.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Its process id.
+    #[allow(dead_code, reason = "for agents on a cluster")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).expect("log")
@@ -133,7 +155,7 @@ impl<'a> Agent<'a> {
     /// Waits until something is so.
     #[track_caller]
     pub(crate) fn eventually(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         while !is_so(self) {
             let ended = self.child.try_wait().expect("wait");
             assert!(ended.is_none(), "{what}: {ended:?}\n{}", self.log());
@@ -150,7 +172,7 @@ impl<'a> Agent<'a> {
     /// Waits for its end; gives its exit status and its log.
     #[track_caller]
     pub(crate) fn ends(mut self) -> (ExitStatus, String) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return (status, self.log());

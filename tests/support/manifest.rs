@@ -161,7 +161,7 @@ impl Service {
     }
 
     /// The Service and its slices.
-    fn objects(&self) -> Vec<Value> {
+    pub(crate) fn objects(&self) -> Vec<Value> {
         let mut objects = vec![self.service()];
         for (index, port) in self.ports.iter().enumerate() {
             for ip in self.spec["clusterIPs"].as_array().unwrap() {
@@ -279,7 +279,7 @@ fn port_name(index: usize) -> String {
 }
 
 /// The nodes n0 and n1 of the testbed, in zones `here` and `there`.
-fn nodes() -> Vec<Value> {
+pub(crate) fn nodes() -> Vec<Value> {
     let node = |name: &str, zone: &str, host: u8| {
         json!({
             "apiVersion": "v1",

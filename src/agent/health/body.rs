@@ -19,6 +19,8 @@ struct Answer<'a> {
     healthy: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     status: BTreeMap<String, FamilyAnswer<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stuck_watch: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +40,10 @@ impl Report {
     /// cluster autoscaler or the node's deletion, and manifests know neither.
     #[must_use]
     pub fn answer(&self, probe: Probe) -> (u16, String) {
-        let code = if self.healthy { 200 } else { 503 };
+        // Nobody is helped by a balancer leaving a node whose rules work; a restart may help it.
+        let stuck_watch = self.stuck.filter(|_| probe == Probe::Livez);
+        let healthy = self.healthy && stuck_watch.is_none();
+        let code = if healthy { 200 } else { 503 };
         let now = self.now.to_string();
         let updated = self
             .updated
@@ -51,11 +56,12 @@ impl Report {
             (family.to_string(), answer)
         });
         let answer = Answer {
-            last_updated: if self.healthy { &now } else { &updated },
+            last_updated: if healthy { &now } else { &updated },
             current_time: &now,
             node_eligible: (probe == Probe::Healthz).then_some(true),
             healthy: self.healthy,
             status: status.collect(),
+            stuck_watch,
         };
         (code, serde_json::to_string(&answer).unwrap_or_default())
     }
@@ -111,6 +117,7 @@ mod tests {
             families: IpFamily::ALL.to_vec(),
             updated: Some("2026-05-01T10:00:00.25Z".parse().unwrap()),
             now: "2026-05-01T10:00:05Z".parse().unwrap(),
+            stuck: None,
         }
     }
 

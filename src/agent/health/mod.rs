@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::model::IpFamily;
+use crate::source::kubernetes::vital::Vital;
 
 pub use body::{health_check_body, health_check_response};
 
@@ -35,6 +36,7 @@ struct State {
     families: Vec<IpFamily>,
     updated: Option<Timestamp>,
     pending: Option<Instant>,
+    watches: Option<Vital>,
 }
 
 /// What the health is at one moment.
@@ -48,6 +50,8 @@ pub struct Report {
     pub updated: Option<Timestamp>,
     /// The moment of the report.
     pub now: Timestamp,
+    /// A watch of the Kubernetes API that is stuck.
+    pub stuck: Option<&'static str>,
 }
 
 impl Health {
@@ -85,12 +89,24 @@ impl Health {
             families: state.families.clone(),
             updated: state.updated,
             now: Timestamp::now(),
+            stuck: state.stuck(now),
         }
+    }
+
+    /// From now on the watches of the Kubernetes API count for being alive.
+    pub fn watches(&self, vital: Vital) {
+        self.state().watches = Some(vital);
     }
 
     /// The facts are plain values: one who panicked while holding them left nothing half done.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn stuck(&self, now: Instant) -> Option<&'static str> {
+        Some(self.watches.as_ref()?.stuck(now)?.as_str())
     }
 }
 

@@ -73,9 +73,8 @@ impl Ipvs {
     ) -> Result<(Done, IpvsComparison), SyncError> {
         let take_over = comparison.take_over;
         let settings = comparison.settings.clone();
-        let again = |kernel: &mut K| {
-            self.compare_with(kernel, ipvs, snapshot, take_over, settings.clone())
-        };
+        let again =
+            |kernel: &mut K| self.compare_with(kernel, ipvs, snapshot, take_over, settings.clone());
         let (mut done, comparison) = until_done(kernel, comparison, again)?;
         let refused = take(ipvs, &comparison.plan.steps)?;
         done.messages += comparison.plan.steps.len();
@@ -104,7 +103,9 @@ pub(super) fn take(
     ipvs: &mut impl IpvsKernel,
     steps: &[Step],
 ) -> Result<Vec<crate::kernel::ipvs::Refused>, SyncError> {
-    let split = steps.iter().position(|step| matches!(step, Step::AddAddress(_)));
+    let split = steps
+        .iter()
+        .position(|step| matches!(step, Step::AddAddress(_)));
     let (first, addresses) = steps.split_at(split.unwrap_or(steps.len()));
     let mut refused = ipvs.take(first)?;
     let incomplete: BTreeSet<_> = refused
@@ -157,13 +158,8 @@ impl Backend for Ipvs {
         let (tables, _) = self.tables(snapshot);
         probe(&schedulers(&tables))?;
         let mut ipvs = IpvsSocket::open()?;
-        let comparison = self.compare_with(
-            kernel,
-            &mut ipvs,
-            snapshot,
-            take_over,
-            Settings::new(),
-        )?;
+        let comparison =
+            self.compare_with(kernel, &mut ipvs, snapshot, take_over, Settings::new())?;
         tell(&comparison);
         Ok(comparison)
     }
@@ -176,8 +172,7 @@ impl Backend for Ipvs {
     ) -> Result<Done, SyncError> {
         let mut ipvs = IpvsSocket::open()?;
         let mut drains = Drains::new(self.config.ipvs.drain_timeout);
-        let (done, _) =
-            self.commit_with(kernel, &mut ipvs, snapshot, comparison, &mut drains)?;
+        let (done, _) = self.commit_with(kernel, &mut ipvs, snapshot, comparison, &mut drains)?;
         if !drains.is_empty() {
             tracing::warn!(
                 real_servers = drains.len(),

@@ -41,10 +41,7 @@ impl IpvsRemoval {
         }
     }
 
-    fn with(
-        ipvs: &mut impl IpvsKernel,
-        states: &[Option<TableState>],
-    ) -> Result<Self, SyncError> {
+    fn with(ipvs: &mut impl IpvsKernel, states: &[Option<TableState>]) -> Result<Self, SyncError> {
         let recorded = written_down(states);
         let present = ipvs.read(&mut |_, _| false)?;
         let ownership = Ownership {

@@ -129,7 +129,9 @@ impl IpvsComparison {
 /// What is written down of settings, in whichever family.
 pub(super) fn recorded(states: &[Option<TableState>]) -> Settings {
     let states = states.iter();
-    states.flat_map(|state| settings::recorded(state.as_ref())).collect()
+    states
+        .flat_map(|state| settings::recorded(state.as_ref()))
+        .collect()
 }
 
 pub(super) fn desired(tables: &[IpvsTable]) -> BTreeMap<ServerKey, &Server> {
@@ -168,7 +170,10 @@ fn servers(
         addresses.extend(table.addresses());
     }
     let theirs = |key: &ServerKey| request.take_over && is_kube_proxys(key, tables, request.config);
-    let families: Vec<IpFamily> = tables.iter().map(|table| table.options().family()).collect();
+    let families: Vec<IpFamily> = tables
+        .iter()
+        .map(|table| table.options().family())
+        .collect();
     let ours = |key: &ServerKey, present: &Present| {
         families.contains(&key.family())
             && (tables.iter().any(|table| table.server(key).is_some())
@@ -178,8 +183,12 @@ fn servers(
     };
     let mut present = ipvs.read(&mut |key, present| ours(key, present))?;
     // A family that the node does not speak is left alone.
-    present.addresses.retain(|ip| families.contains(&IpFamily::of(*ip)));
-    present.servers.retain(|key, _| families.contains(&key.family()));
+    present
+        .addresses
+        .retain(|ip| families.contains(&IpFamily::of(*ip)));
+    present
+        .servers
+        .retain(|key, _| families.contains(&key.family()));
     let ownership = Ownership {
         recorded: &recorded,
         excluded: &config.excluded,
@@ -191,7 +200,11 @@ fn servers(
     } else {
         Vec::new()
     };
-    addresses.extend(kept.iter().filter(|(.., bound)| *bound).map(|(key, ..)| key.address));
+    addresses.extend(
+        kept.iter()
+            .filter(|(.., bound)| *bound)
+            .map(|(key, ..)| key.address),
+    );
     let mut all = desired(tables);
     let held: Vec<_> = kept
         .iter()
@@ -236,10 +249,14 @@ fn compare(
         let desired = TableState::of(table);
         let mut first = desired.clone();
         for set in STRUCK_OUT_LAST {
-            let old = present.as_ref().and_then(|state| state.sets.get(&*set.name()));
+            let old = present
+                .as_ref()
+                .and_then(|state| state.sets.get(&*set.name()));
             if let (Some(old), Some(set)) = (old, first.sets.get_mut(&*set.name())) {
                 for (key, value) in &old.elements {
-                    set.elements.entry(key.clone()).or_insert_with(|| value.clone());
+                    set.elements
+                        .entry(key.clone())
+                        .or_insert_with(|| value.clone());
                 }
             }
         }
@@ -313,7 +330,12 @@ impl Outcome for IpvsComparison {
 
     fn competitors(&self) -> Vec<String> {
         let conflicts = self.plan.conflicts.iter();
-        let conflicts = conflicts.map(|key| format!("virtual server {key}, which is not portolan's"));
-        self.leftovers.staying().into_iter().chain(conflicts).collect()
+        let conflicts =
+            conflicts.map(|key| format!("virtual server {key}, which is not portolan's"));
+        self.leftovers
+            .staying()
+            .into_iter()
+            .chain(conflicts)
+            .collect()
     }
 }

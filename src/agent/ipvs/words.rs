@@ -105,7 +105,11 @@ fn diff(table: &IpvsTable, compared: &Compared, steps: &[String]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     if plan.creates() || plan.replaces() {
-        let _ = writeln!(out, "--- {}", if plan.creates() { "/dev/null" } else { &name });
+        let _ = writeln!(
+            out,
+            "--- {}",
+            if plan.creates() { "/dev/null" } else { &name }
+        );
         let _ = writeln!(out, "+++ {name}");
         for line in text::ruleset(table).lines() {
             let _ = writeln!(out, "+{line}");

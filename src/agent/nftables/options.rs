@@ -23,12 +23,17 @@ pub fn nftables_options(
         Some(node) if unset => NodePortAddresses::primary_cidrs(node),
         _ => node_port_cidrs(config, &node),
     };
+    let service_cidrs = if snapshot.service_cidrs.is_empty() {
+        &config.service_cidrs
+    } else {
+        &snapshot.service_cidrs
+    };
     let options = |family| NftablesOptions {
         masquerade_bit: config.masquerade_bit,
         masquerade_all: config.masquerade_all,
         local_detector: detector(config, &node, family),
         node_port_addresses: NodePortAddresses::resolve(&cidrs, &facts.local_addresses, family),
-        service_cidrs: config.service_cidrs.clone(),
+        service_cidrs: service_cidrs.clone(),
         ..NftablesOptions::new(family, node.clone())
     };
     facts.families.iter().copied().map(options).collect()

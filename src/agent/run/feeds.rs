@@ -1,4 +1,4 @@
-//! What the loop waits for beside the kernel: files, signals.
+//! What the loop waits for beside the kernel: files, signals, the Kubernetes API.
 //!
 //! Runs on the runtime's threads and sends to the loop. Must not read manifests.
 
@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::source::changes::Changes;
+use crate::source::kubernetes::Batch;
 use crate::source::watch::{Settle, WatchList, Watcher};
 
 /// Something for the loop to act on.
@@ -22,6 +23,8 @@ pub(super) enum Event {
         /// When the watcher said so.
         seen: Instant,
     },
+    /// The watches of the Kubernetes API brought something.
+    Cluster(Batch),
     /// SIGHUP.
     Reread,
     /// SIGTERM or SIGINT, by name.
@@ -31,6 +34,7 @@ pub(super) enum Event {
 /// The loop's end of the feeds.
 pub(super) struct Feeds {
     pub(super) events: mpsc::UnboundedReceiver<Event>,
+    sender: mpsc::UnboundedSender<Event>,
     watch_list: watch::Sender<WatchList>,
 }
 
@@ -44,8 +48,17 @@ impl Feeds {
         let mut watcher = Watcher::new(Settle::default());
         watcher.follow(&list);
         let (watch_list, lists) = watch::channel(list);
-        runtime.spawn(follow_files(watcher, lists, sender));
-        Ok(Self { events, watch_list })
+        runtime.spawn(follow_files(watcher, lists, sender.clone()));
+        Ok(Self {
+            events,
+            sender,
+            watch_list,
+        })
+    }
+
+    /// For others who have something for the loop.
+    pub(super) fn sender(&self) -> mpsc::UnboundedSender<Event> {
+        self.sender.clone()
     }
 
     /// Follows what is in the list from now on.

@@ -12,9 +12,12 @@ use super::source::Source;
 use super::work::{Pace, Work};
 use crate::agent::cluster::LoadError;
 use crate::agent::repair::{self, Damper};
-use crate::model::Snapshot;
+use crate::model::{Snapshot, SnapshotDelta};
 use crate::source::changes::Changes;
+use crate::source::kubernetes::Batch;
+use crate::source::kubernetes::live::News;
 use crate::source::watch::WatchList;
+use crate::source::with_causes;
 
 /// How long a state directory that cannot be written is left alone.
 const REREAD: Duration = Duration::from_secs(5);
@@ -117,13 +120,28 @@ impl Keeper {
                 if delta.is_empty() {
                     return;
                 }
-                self.observers.changing(&self.snapshot, &delta);
-                self.work.add(&delta, seen);
-                self.snapshot.apply(delta);
-                self.observers.queued(&self.work, now);
+                self.adopt(delta, Some(seen), now);
             }
             Err(error) => self.refuse(&error, now),
         }
+    }
+
+    /// The watches of the API brought something.
+    pub(super) fn received(&mut self, batch: Batch, now: Instant) {
+        let News { delta, triggers } = self.source.received(batch, &self.snapshot);
+        if delta.is_empty() {
+            return;
+        }
+        self.work.triggers.extend(triggers);
+        self.adopt(delta, None, now);
+    }
+
+    /// From now on the kernel is to hold this.
+    fn adopt(&mut self, delta: SnapshotDelta, seen: Option<Instant>, now: Instant) {
+        self.observers.changing(&self.snapshot, &delta);
+        self.work.add(&delta, seen);
+        self.snapshot.apply(delta);
+        self.observers.queued(&self.work, now);
     }
 
     fn refuse(&mut self, error: &LoadError, now: Instant) {
@@ -137,7 +155,7 @@ impl Keeper {
         };
         self.refused = true;
         self.observers.metrics.manifest_errors(mistakes);
-        for line in anyhow_text(error).lines() {
+        for line in with_causes(error).lines() {
             tracing::warn!("{line}");
         }
         tracing::warn!(mistakes, "the manifests before stay in force");
@@ -167,7 +185,7 @@ impl Keeper {
             Ok(heard) => self.damaged(heard, now),
             Err(error) => tracing::warn!(
                 "cannot hear what other programs do: {}; asking every {:?} instead",
-                anyhow_text(&error),
+                with_causes(&error),
                 self.periods.sync
             ),
         }
@@ -241,7 +259,7 @@ impl Keeper {
                 self.work.resync(Resync::Disturbed);
                 self.observers.queued(&self.work, now);
             }
-            Err(error) => tracing::warn!("cannot ask the kernel: {}", anyhow_text(&error)),
+            Err(error) => tracing::warn!("cannot ask the kernel: {}", with_causes(&error)),
         }
     }
 
@@ -285,7 +303,7 @@ impl Keeper {
         }
         self.work.resync(Resync::AfterFailure);
         self.pace.failed(now);
-        let text = anyhow_text(error);
+        let text = with_causes(error);
         if self.failure.as_ref() == Some(&text) {
             tracing::debug!("{text}");
         } else {
@@ -344,18 +362,6 @@ fn log(work: &Work, done: &Programmed, elapsed: Duration) {
             "repaired"
         );
     }
-}
-
-/// An error with its causes on one line.
-fn anyhow_text(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `portolan run`: the loop that keeps the kernel and the manifests together.
 //!
 //! ```text
-//!  files, signals ──feeds──►┐                       ┌──► programmer ──► kernel
+//!  files, API, signals ─────►┐                      ┌──► programmer ──► kernel
 //!                           ├──► keeper ── decides ─┤
 //!  other programs ──wakes──►┘    (one thread, in    └──► observers: metrics, health, ports
 //!                                 the namespace)
@@ -11,6 +11,7 @@
 //! to be programmed; HTTP servers and watching run on a small runtime beside it. The first load
 //! must succeed; after that no failure ends the loop: it is told, counted and tried again.
 
+mod cluster;
 mod configz;
 mod feeds;
 mod keeper;
@@ -50,26 +51,41 @@ use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
 use crate::kernel::readiness::Readiness;
 use crate::model::{IpFamily, NodePortAddresses, Snapshot};
+use crate::source::kubernetes::{AccessError, KubernetesOptions};
 use crate::source::manifest::ManifestInput;
 use crate::source::watch::WatchList;
+use cluster::{Cluster, Opened};
 use feeds::{Event, Feeds};
 use keeper::Keeper;
 use no_local::NoLocal;
 use observers::{Flows, Observers};
 use programmer::{ProgramError, Programmer};
+use source::Source;
 
 /// Threads for HTTP and for watching files: none of it is work.
 const WORKERS: usize = 1;
+
+/// Where Services come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Files.
+    Manifests {
+        /// Which.
+        input: ManifestInput,
+        /// Where allocations are kept.
+        state_dir: PathBuf,
+    },
+    /// The API server of a cluster, which allocates itself.
+    Kubernetes(KubernetesOptions),
+}
 
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// What rules are to look like.
     pub config: ProxyConfig,
-    /// The manifests.
-    pub input: ManifestInput,
-    /// Where allocations are kept.
-    pub state_dir: PathBuf,
+    /// Where Services come from.
+    pub origin: Origin,
     /// The network namespace to program and to serve in.
     pub netns: NetnsRef,
     /// How often what is done.
@@ -118,6 +134,9 @@ pub enum RunError {
     /// The name server.
     #[error(transparent)]
     Dns(#[from] DnsError),
+    /// The API server is not known, or there are no credentials for it.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The name server at its service's address.
     #[error(transparent)]
     NodeDns(#[from] NodeDnsError),
@@ -155,16 +174,16 @@ fn run_inside(
 ) -> Result<(), RunError> {
     let programmer = make(&options.config)?;
     // Before the files are read: what changes meanwhile is read again.
-    let mut feeds =
-        Feeds::start(runtime, WatchList::of_input(&options.input)).map_err(RunError::Signals)?;
+    let mut feeds = Feeds::start(runtime, options.origin.files()).map_err(RunError::Signals)?;
     // Before the name server, which is to listen there.
     let node_dns = &options.node_dns;
     let mut node_dns = (!node_dns.is_empty())
         .then(|| NodeDns::start(node_dns))
         .transpose()?;
     let mut observers = observers(options, programmer.families(), runtime)?;
-    let (source, snapshot) =
-        LiveSource::open(options.input.clone(), &options.config, &options.state_dir)?;
+    let Some((source, snapshot)) = open(options, &mut feeds, &observers, runtime)? else {
+        return Ok(());
+    };
     let families = observers.families.clone();
     let addresses = port_addresses(options, &snapshot)?;
     observers.ports = Some(HealthCheckPorts::new(
@@ -174,7 +193,6 @@ fn run_inside(
         families,
         addresses,
     ));
-    let source = Box::new(source);
     let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
     if let Some(node_dns) = &mut node_dns {
         node_dns.lead()?;
@@ -200,6 +218,49 @@ fn run_inside(
         keeper.cleanup()?;
     }
     Ok(())
+}
+
+/// A source and its first complete state.
+type Start = (Box<dyn Source>, Snapshot);
+
+/// Opens the source, and gives it with its first complete state; `None` if a signal to stop came
+/// before there was one.
+fn open(
+    options: &RunOptions,
+    feeds: &mut Feeds,
+    observers: &Observers,
+    runtime: &Handle,
+) -> Result<Option<Start>, RunError> {
+    match &options.origin {
+        Origin::Manifests { input, state_dir } => {
+            let (source, snapshot) = LiveSource::open(input.clone(), &options.config, state_dir)?;
+            Ok(Some((Box::new(source), snapshot)))
+        }
+        Origin::Kubernetes(kubernetes) => {
+            let registry = observers.metrics.registry();
+            let (config, names) = (&options.config, options.dns.is_some());
+            let cluster = Cluster::start(kubernetes, config, names, feeds, runtime, registry)?;
+            observers.health.watches(cluster.vital().clone());
+            let mut watchdog = systemd::Watchdog::new(Instant::now());
+            match cluster.open(config, feeds, &mut watchdog)? {
+                Opened::Complete(source, snapshot) => Ok(Some((source, *snapshot))),
+                Opened::Stopped(signal) => {
+                    tracing::info!(signal, "stopping before anything was programmed");
+                    Ok(None)
+                }
+            }
+        }
+    }
+}
+
+impl Origin {
+    /// The files to watch.
+    fn files(&self) -> WatchList {
+        match self {
+            Self::Manifests { input, .. } => WatchList::of_input(input),
+            Self::Kubernetes(_) => WatchList::default(),
+        }
+    }
 }
 
 /// The loop's own runtime: time and readiness, no threads.
@@ -299,6 +360,7 @@ fn take(keeper: &mut Keeper, feeds: &mut Feeds, first: Option<Event>) -> Option<
         let now = Instant::now();
         match next {
             Some(Event::Files { changes, seen }) => keeper.files_changed(&changes, seen, now),
+            Some(Event::Cluster(batch)) => keeper.received(batch, now),
             Some(Event::Reread) => keeper.asked_again(now),
             Some(Event::Stop(signal)) => return Some(signal),
             // The feeds live as long as the process.

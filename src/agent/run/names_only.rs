@@ -91,6 +91,7 @@ fn run_inside(options: &NamesOptions, runtime: &Handle) -> Result<(), NamesError
         let changes = match event {
             Event::Files { changes, .. } => changes,
             Event::Reread => Changes::everything(),
+            Event::Cluster(_) => continue,
             Event::Stop(signal) => {
                 tracing::info!(signal, "stopping");
                 break;

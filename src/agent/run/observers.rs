@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::no_local::NoLocal;
@@ -96,6 +97,12 @@ impl Observers {
     ) {
         self.metrics.programmed(done, elapsed);
         self.health.updated(&self.families);
+        let wall = Timestamp::now();
+        for trigger in &work.triggers {
+            let latency = wall.duration_since(*trigger).try_into();
+            self.metrics
+                .network_programmed(1, latency.unwrap_or_default());
+        }
         if let Some(since) = work.since {
             let latency = now.saturating_duration_since(since);
             self.metrics

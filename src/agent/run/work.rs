@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::programmer::{Foreign, Resync};
 use crate::agent::metrics::Pending;
 use crate::model::{SnapshotDelta, Touched};
@@ -16,8 +18,10 @@ pub(super) struct Work {
     pub touched: Touched,
     /// How many changes that were.
     pub pending: Pending,
-    /// When the oldest of them was seen.
+    /// When the oldest of them was seen; of changes of manifests only.
     pub since: Option<Instant>,
+    /// When changes of endpoints happened, by the API's own account.
+    pub triggers: Vec<Timestamp>,
     /// Everything is to be compared, for this reason.
     pub resync: Option<Resync>,
     /// What others did.
@@ -31,12 +35,12 @@ impl Work {
         self.touched.is_empty() && self.resync.is_none()
     }
 
-    /// Adds a change of the snapshot.
-    pub(super) fn add(&mut self, delta: &SnapshotDelta, seen: Instant) {
+    /// Adds a change of the snapshot, and when it was seen where that is when it happened.
+    pub(super) fn add(&mut self, delta: &SnapshotDelta, seen: Option<Instant>) {
         self.touched.extend(delta.touched());
         self.pending.services += delta.services.len();
         self.pending.endpoints += delta.slices.len();
-        self.since.get_or_insert(seen);
+        self.since = self.since.or(seen);
     }
 
     /// Asks for a comparison. The reasons of others' doing outlive those of our own.

@@ -74,6 +74,20 @@ pub(in crate::cli) struct ZoneFlags {
     #[arg(long)]
     pub dns_endpoint_pod_names: bool,
 
+    /// Answer for Services of this namespace, and for no others: those do not exist; repeatable
+    /// [default: all]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub dns_namespace: Vec<String>,
+
+    /// A Service with a cluster IP but no ready endpoint does not exist
+    #[arg(long)]
+    pub dns_ignore_empty_service: bool,
+
+    /// Answer ZONE.pin._zone.SERVICE.NAMESPACE.svc with the endpoints of a headless Service in that
+    /// topology zone, and ZONE.prefer._zone.… with all where there are none
+    #[arg(long)]
+    pub dns_zonal: bool,
+
     /// Answer for addresses of this network with authority: what is not known there does not exist;
     /// repeatable [default: known addresses are answered, others are forwarded]
     #[arg(long, value_name = "CIDR")]
@@ -96,6 +110,9 @@ impl ZoneFlags {
         Ok(ZoneOptions {
             pods: self.dns_pods,
             endpoint_pod_names: self.dns_endpoint_pod_names,
+            namespaces: self.dns_namespace.iter().map(|n| (**n).into()).collect(),
+            ignore_empty_service: self.dns_ignore_empty_service,
+            zonal: self.dns_zonal,
             reverse,
             ..zone
         })

@@ -3,6 +3,7 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `respond` | one request to one reply, or to a question for upstream |
+//! | `complete` | a reply with what upstream says |
 //! | `encode` | a reply as bytes within a size |
 //! | `udp` | threads with a socket each, in batches |
 //! | `tcp` | connections, with their limits |
@@ -12,6 +13,7 @@
 //! Messages are hickory's; the loops are not (`docs/adr/0006`). Must not look at Services: the zone
 //! does.
 
+mod complete;
 mod encode;
 mod metrics;
 mod respond;

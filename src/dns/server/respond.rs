@@ -1,6 +1,6 @@
 //! One request to one reply, or to a question for upstream.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
@@ -10,7 +10,8 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 use super::ServerOptions;
 use super::encode::{Parts, encode};
 use super::metrics::{DnsMetrics, Transport};
-use crate::dns::forward::{Forwarder, Reply, UpstreamError};
+use super::transfer;
+use crate::dns::forward::Forwarder;
 use crate::dns::names::Names;
 use crate::dns::zone::{Answer, Ask, Code, Searched, Zone};
 
@@ -62,11 +63,11 @@ pub(super) struct Pending {
     pub(super) query: Query,
     pub(super) reply: Skeleton,
     /// What is known of the answer.
-    answer: Answer,
+    pub(super) answer: Answer,
     /// The names to ask upstream for, until one is known.
-    names: Vec<Name>,
+    pub(super) names: Vec<Name>,
     /// The reply if none of them is, where they are those of a search.
-    unknown: Option<Answer>,
+    pub(super) unknown: Option<Answer>,
     /// The serial number that the client of a transfer has.
     pub(super) serial: Option<u32>,
 }
@@ -117,7 +118,7 @@ impl Responder {
             _ if message.version() > 0 => ResponseCode::BADVERS,
             [query] if query.query_class() == DNSClass::IN => {
                 let query = query.clone();
-                let serial = message.authorities.first().and_then(transfer_serial);
+                let serial = message.authorities.first().and_then(transfer::serial_of);
                 return self.answer(query, reply, client, rotation, serial, buffer);
             }
             [_] => ResponseCode::Refused,
@@ -274,106 +275,9 @@ impl Responder {
         zone.search(ask, address, domains)
     }
 
-    /// Asks upstream, and completes the reply.
-    pub(super) async fn ask_upstream(
-        &self,
-        forwarder: &Forwarder,
-        mut pending: Pending,
-        buffer: &mut Vec<u8>,
-    ) -> Step {
-        let kind = pending.query.query_type();
-        let mut outcome = Err(UpstreamError::NoServer);
-        for name in std::mem::take(&mut pending.names) {
-            outcome = forwarder.ask(&name, kind).await;
-            let is_known = matches!(&outcome, Ok(reply) if reply.code == ResponseCode::NoError);
-            if pending.unknown.is_some() && is_known {
-                pending.unknown = None;
-                let asked = pending.query.name();
-                let glue = self
-                    .names
-                    .read(|zone| zone.map(|zone| zone.glue(asked, &name)));
-                pending.answer.answers.extend(glue);
-            }
-            if is_known {
-                break;
-            }
-        }
-        self.finish(pending, outcome, buffer)
-    }
-
-    /// Completes a reply with what upstream said.
-    fn finish(
-        &self,
-        pending: Pending,
-        outcome: Result<Reply, UpstreamError>,
-        buffer: &mut Vec<u8>,
-    ) -> Step {
-        let Pending {
-            query,
-            mut reply,
-            mut answer,
-            unknown,
-            ..
-        } = pending;
-        if let Some(unknown) = unknown {
-            // The client goes on searching by itself.
-            reply.metadata.response_code = ResponseCode::NXDomain;
-            return self.write(&reply, Some(&query), &unknown, buffer);
-        }
-        let is_alias = !answer.answers.is_empty();
-        match outcome {
-            Ok(upstream) => {
-                reply.metadata.truncation = upstream.truncated;
-                answer.answers.extend(upstream.answers);
-                if !is_alias {
-                    reply.metadata.response_code = upstream.code;
-                    answer.authorities = upstream.authorities;
-                }
-            }
-            // Not that there is no such address: the client is to ask again.
-            Err(_) => reply.metadata.response_code = ResponseCode::ServFail,
-        }
-        self.write(&reply, Some(&query), &answer, buffer)
-    }
-
     /// Whether upstream must never be asked for a name.
     fn is_ours(&self, name: &Name) -> bool {
         self.names.options().domain.zone_of(name)
-    }
-
-    /// The whole zone, for those who may have it.
-    fn transfer(
-        &self,
-        query: Query,
-        mut reply: Skeleton,
-        client: Client,
-        serial: Option<u32>,
-        buffer: &mut Vec<u8>,
-    ) -> Step {
-        let options = self.names.options();
-        let address = client.address.map(|address| address.ip().to_canonical());
-        let is_allowed = |address: IpAddr| {
-            let networks = self.options.transfer_to.iter();
-            networks
-                .into_iter()
-                .any(|network| network.contains(&address))
-        };
-        let refusal = if *query.name() != options.domain {
-            ResponseCode::NotAuth
-        } else if client.transport != Transport::Tcp || !address.is_some_and(is_allowed) {
-            ResponseCode::Refused
-        } else {
-            return Step::Transfer(Box::new(Pending {
-                query,
-                reply,
-                answer: Answer::default(),
-                names: Vec::new(),
-                unknown: None,
-                serial,
-            }));
-        };
-        reply.metadata.response_code = refusal;
-        self.write(&reply, Some(&query), &Answer::default(), buffer)
     }
 
     /// Writes a reply; a reply that cannot be written is a failure of ours.
@@ -436,14 +340,6 @@ fn explain(zone: &Zone, answer: &Answer, reply: &mut Skeleton) {
     text.truncate(usize::from(reply.size / 2));
     edns.options_mut()
         .insert(EdnsOption::Unknown(EXPLAIN, text));
-}
-
-/// The serial number in the SOA of an IXFR question.
-fn transfer_serial(record: &hickory_proto::rr::Record) -> Option<u32> {
-    match &record.data {
-        hickory_proto::rr::RData::SOA(soa) => Some(soa.serial),
-        _ => None,
-    }
 }
 
 /// A format error with the number of the request, if that is a request at all.

@@ -4,6 +4,7 @@ use hickory_proto::rr::rdata::{SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Zone;
+use super::entry::{Entry, Kind};
 use super::question::{self, Below, Meaning};
 
 /// The schema that names and records follow.
@@ -66,7 +67,11 @@ impl Zone {
     #[must_use]
     pub fn answer(&self, ask: Ask<'_>) -> Option<Answer> {
         match question::rest(ask.name, &self.domain) {
-            Some(rest) => Some(self.in_domain(ask, rest.meaning())),
+            Some(rest) => {
+                let zonal = self.options.zonal.then(|| self.zonal(ask, &rest));
+                let zonal = zonal.flatten();
+                Some(zonal.unwrap_or_else(|| self.in_domain(ask, rest.meaning())))
+            }
             None => self.reverse_answer(ask),
         }
     }
@@ -95,7 +100,8 @@ impl Zone {
         namespace: &[u8],
         below: Below<'_>,
     ) -> Answer {
-        match self.entry(service, namespace) {
+        let entry = self.entry(service, namespace);
+        match entry.filter(|entry| !self.is_ignored(entry)) {
             None => self.no_name(ask),
             Some(entry) => match below {
                 Below::Itself => self.service(ask, entry),
@@ -103,6 +109,13 @@ impl Zone {
                 Below::Port { port, protocol } => self.port(ask, entry, port, protocol),
             },
         }
+    }
+
+    /// Nobody is behind its cluster IP, and that is to mean that it is not there.
+    fn is_ignored(&self, entry: &Entry) -> bool {
+        self.options.ignore_empty_service
+            && matches!(entry.kind, Kind::ClusterIp { .. })
+            && entry.has_no_endpoints()
     }
 
     fn version(&self, ask: Ask<'_>) -> Answer {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::Name;
 
-use super::Text;
+use super::{Text, ZoneOptions};
 use crate::model::{Endpoint, EndpointSlice, NamespacedName, Protocol, Service, ServiceType};
 
 /// A Service and its endpoints, as far as names go. Equal entries give equal answers.
@@ -46,6 +46,8 @@ pub(super) struct Target {
     /// Index into [`Entry::port_sets`].
     pub(super) port_set: usize,
     pub(super) pod: Option<Box<str>>,
+    /// Its topology zone, where those can be asked for.
+    pub(super) zone: Option<Text>,
 }
 
 /// A port of a Service or of endpoints.
@@ -57,7 +59,7 @@ pub(super) struct Port {
 }
 
 impl Entry {
-    pub(super) fn new(service: &Service, slices: &[EndpointSlice], pod_names: bool) -> Self {
+    pub(super) fn new(service: &Service, slices: &[EndpointSlice], options: &ZoneOptions) -> Self {
         let kind = kind(service);
         let mut entry = Self {
             service: service.name.clone(),
@@ -67,7 +69,7 @@ impl Entry {
         };
         if !matches!(entry.kind, Kind::ExternalName(_) | Kind::Nothing) {
             for slice in slices {
-                entry.add(slice, pod_names);
+                entry.add(slice, options);
             }
         }
         for endpoints in &mut entry.endpoints {
@@ -81,7 +83,7 @@ impl Entry {
         entry
     }
 
-    fn add(&mut self, slice: &EndpointSlice, pod_names: bool) {
+    fn add(&mut self, slice: &EndpointSlice, options: &ZoneOptions) {
         let ports: Vec<Port> = slice
             .ports
             .iter()
@@ -99,10 +101,11 @@ impl Entry {
         let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready);
         for endpoint in ready {
             self.endpoints[place(endpoint.address)].push(Target {
-                label: label(endpoint, pod_names),
+                label: label(endpoint, options.endpoint_pod_names),
                 address: endpoint.address,
                 port_set,
                 pod: endpoint.pod.clone(),
+                zone: endpoint.zone.clone().filter(|_| options.zonal),
             });
         }
     }

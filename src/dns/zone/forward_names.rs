@@ -66,7 +66,7 @@ impl Zone {
     }
 
     /// Some endpoints of a Service.
-    fn of_targets(
+    pub(super) fn of_targets(
         &self,
         ask: Ask<'_>,
         entry: &Entry,

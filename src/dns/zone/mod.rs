@@ -6,6 +6,7 @@
 //! | `question` | which Service, endpoint or pod a name means |
 //! | `answer` | what is said about it, and what about names that are not there |
 //! | `forward_names`, `srv`, `reverse`, `pod`, `apex` | the answers, by kind of name |
+//! | `zonal` | endpoints of a topology zone |
 //! | `autopath` | the search of a pod's resolver, done for it |
 //! | `origin` | which Service or endpoint a record stands for |
 //! | `list` | every record there is |
@@ -26,6 +27,7 @@ mod pod;
 mod question;
 mod reverse;
 mod srv;
+mod zonal;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -105,13 +107,9 @@ impl Zone {
     /// Makes the entry of a Service anew; whether any answer changed.
     fn update(&mut self, snapshot: &Snapshot, name: &NamespacedName) -> bool {
         let service = snapshot.services.get(name);
-        let entry = service.map(|service| {
-            Entry::new(
-                service,
-                snapshot.slices_of(name),
-                self.options.endpoint_pod_names,
-            )
-        });
+        let service = service.filter(|_| self.options.exposes(&name.namespace));
+        let slices = snapshot.slices_of(name);
+        let entry = service.map(|service| Entry::new(service, slices, &self.options));
         let key = key_of(name);
         if entry.as_ref() == self.entries.get(&key) {
             return false;

@@ -40,6 +40,12 @@ pub struct ZoneOptions {
     pub pods: PodRecords,
     /// Name endpoints without a host name by their pod instead of by their address.
     pub endpoint_pod_names: bool,
+    /// Namespaces that are answered for; all, if there is none. Others do not exist.
+    pub namespaces: Vec<Box<str>>,
+    /// A Service with a cluster IP but no ready endpoint does not exist.
+    pub ignore_empty_service: bool,
+    /// Names that ask for the endpoints of one topology zone are answered.
+    pub zonal: bool,
     /// Reverse zones.
     pub reverse: ReverseZones,
     /// The addresses the server is reached at, for the zone's NS record.
@@ -84,9 +90,18 @@ impl ZoneOptions {
             ttl: Self::DEFAULT_TTL,
             pods: PodRecords::default(),
             endpoint_pod_names: false,
+            namespaces: Vec::new(),
+            ignore_empty_service: false,
+            zonal: false,
             reverse: ReverseZones::default(),
             server_addresses: Vec::new(),
         })
+    }
+
+    /// Whether a namespace is answered for.
+    pub(super) fn exposes(&self, namespace: &str) -> bool {
+        let mut named = self.namespaces.iter();
+        self.namespaces.is_empty() || named.any(|name| **name == *namespace)
     }
 
     /// With this time to live, in seconds.

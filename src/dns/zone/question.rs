@@ -3,7 +3,9 @@
 use hickory_proto::rr::Name;
 
 /// Most labels that a name can have on the left of the zone and mean something.
-const MOST: usize = 5;
+///
+/// Five, and as many as a topology zone's name may have.
+const MOST: usize = 12;
 
 /// The labels of a name on the left of a zone, from the right.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +76,14 @@ pub(super) fn rest<'n>(name: &'n Name, domain: &[Box<[u8]>]) -> Option<Rest<'n>>
 }
 
 impl<'n> Rest<'n> {
+    /// The labels, from the right; `None` if there are too many.
+    pub(super) fn labels(&self) -> Option<&[&'n [u8]]> {
+        self.labels.get(..self.count)
+    }
+
     /// What they mean.
     pub(super) fn meaning(&self) -> Meaning<'n> {
-        let Some(labels) = self.labels.get(..self.count) else {
+        let Some(labels) = self.labels() else {
             return Meaning::Nothing;
         };
         let is = |label: &[u8], text: &str| label.eq_ignore_ascii_case(text.as_bytes());

@@ -17,8 +17,21 @@ const PATH: &str = "/proc/thread-self/net/ip_vs_conn";
 /// States of connections that nobody waits for: without an answer, or over
 /// (`ip_vs_proto_tcp.c`, `ip_vs_proto_sctp.c`).
 const IDLE: [&str; 15] = [
-    "NONE", "SYN_SENT", "SYN_RECV", "SYNACK", "TIME_WAIT", "CLOSE", "LISTEN", "UDP", "ICMP",
-    "INIT1", "INIT", "COOKIE_SENT", "COOKIE_REPLIED", "COOKIE_WAIT", "CLOSED",
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "SYNACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "LISTEN",
+    "UDP",
+    "ICMP",
+    "INIT1",
+    "INIT",
+    "COOKIE_SENT",
+    "COOKIE_REPLIED",
+    "COOKIE_WAIT",
+    "CLOSED",
 ];
 
 /// Which of these real servers have connections that carry data.
@@ -31,10 +44,7 @@ pub(super) fn busy(among: &HashSet<Retired>) -> Result<HashSet<Retired>, IpvsErr
     among_lines(list, among).map_err(failed)
 }
 
-fn among_lines(
-    list: impl BufRead,
-    among: &HashSet<Retired>,
-) -> io::Result<HashSet<Retired>> {
+fn among_lines(list: impl BufRead, among: &HashSet<Retired>) -> io::Result<HashSet<Retired>> {
     let mut busy = HashSet::new();
     for line in list.lines() {
         busy.extend(connection(&line?).filter(|real| among.contains(real)));
@@ -108,9 +118,8 @@ TCP [fd00:0192:0168:0010:0000:0000:0000:0001] B000 [fd00:0010:0233:0000:0000:000
         let udp = real("10.233.10.10", "10.233.65.5", Protocol::Udp);
         let among = all.chain([v6, udp]).collect();
         let busy = among_lines(LIST.as_bytes(), &among).unwrap();
-        let expected = [1, 4].map(|n| {
-            real("10.233.10.10", &format!("10.233.65.{n}"), Protocol::Tcp)
-        });
+        let expected =
+            [1, 4].map(|n| real("10.233.10.10", &format!("10.233.65.{n}"), Protocol::Tcp));
         assert_eq!(busy, expected.into_iter().chain([v6]).collect());
     }
 }

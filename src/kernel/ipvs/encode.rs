@@ -70,7 +70,10 @@ pub(super) fn reals_of(family: u16, key: &ServerKey) -> Packet {
 fn service(packet: &mut Packet, key: &ServerKey, spec: Option<&ServerSpec>) {
     packet.nest(top::SERVICE, |packet| {
         packet.attr(svc::AF, &af(key.address).to_ne_bytes());
-        packet.attr(svc::PROTOCOL, &u16::from(key.protocol.number()).to_ne_bytes());
+        packet.attr(
+            svc::PROTOCOL,
+            &u16::from(key.protocol.number()).to_ne_bytes(),
+        );
         packet.attr(svc::ADDR, &address(key.address));
         packet.attr(svc::PORT, &key.port.to_be_bytes());
         let Some(spec) = spec else {

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 
 use super::{IpvsError, IpvsKernel, Refused};
-use crate::plan::ipvs::{Present, PresentReal, PresentServer, Retired, ServerKey, ServerSpec, Step};
+use crate::plan::ipvs::{
+    Present, PresentReal, PresentServer, Retired, ServerKey, ServerSpec, Step,
+};
 
 /// The kernel in memory.
 #[derive(Clone, Debug, Default)]
@@ -84,10 +86,7 @@ fn try_server_step(
     }
 }
 
-fn try_real_step(
-    reals: &mut BTreeMap<SocketAddr, PresentReal>,
-    step: &Step,
-) -> Result<(), Errno> {
+fn try_real_step(reals: &mut BTreeMap<SocketAddr, PresentReal>, step: &Step) -> Result<(), Errno> {
     match step {
         Step::AddReal(_, socket, _) if reals.contains_key(socket) => Err(Errno::EEXIST),
         Step::AddReal(_, socket, weight) => {

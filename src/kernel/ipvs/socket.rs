@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::wire::{CTRL, CTRL_FAMILY_ID, CTRL_FAMILY_NAME, CTRL_GETFAMILY, FAMILY, VERSION, cmd, top};
+use super::wire::{
+    CTRL, CTRL_FAMILY_ID, CTRL_FAMILY_NAME, CTRL_GETFAMILY, FAMILY, VERSION, cmd, top,
+};
 use super::{IpvsError, IpvsKernel, Refused, connections, decode, encode};
 use crate::kernel::link::LinkSocket;
 use crate::kernel::netlink::{Bus, Packet, Socket, flags};

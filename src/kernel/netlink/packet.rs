@@ -211,7 +211,9 @@ mod tests {
         let read: Vec<_> = Messages::new(&packet.bytes).collect();
         let seen: Vec<_> = read.iter().map(|m| (m.kind, m.seq, m.flags)).collect();
         assert_eq!(seen, [(7, 40, 1), (8, 41, flags::CREATE | 5)]);
-        let nest = Attrs::new(read[0].payload.get(4..).unwrap()).next().unwrap();
+        let nest = Attrs::new(read[0].payload.get(4..).unwrap())
+            .next()
+            .unwrap();
         let inside: Vec<_> = nest.nested().map(|attr| attr.kind).collect();
         assert_eq!((nest.kind, inside), (1, vec![2, 3]));
     }

@@ -141,7 +141,9 @@ pub fn between(
     if !some_stay {
         plan.steps.append(&mut come);
     }
-    let go = there.iter().filter(|(socket, _)| !server.reals.contains_key(socket));
+    let go = there
+        .iter()
+        .filter(|(socket, _)| !server.reals.contains_key(socket));
     for (socket, real) in go {
         retire(key, *socket, real, drain, plan);
     }
@@ -290,7 +292,11 @@ mod tests {
     #[test]
     fn a_real_server_with_connections_retires_and_one_over_udp_does_not() {
         for (protocol, expected, retired) in [
-            (Protocol::Tcp, "~-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 0", 1),
+            (
+                Protocol::Tcp,
+                "~-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 0",
+                1,
+            ),
             (Protocol::Udp, "--d -u 10.0.0.1:80 -r 10.1.0.1:80", 0),
         ] {
             let kernel = Present {
@@ -374,7 +380,10 @@ mod tests {
             device: true,
             addresses: ["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()].into(),
             servers: [
-                (gone, present(&[("10.1.0.1:80", 1, 1), ("10.1.0.2:80", 1, 0)])),
+                (
+                    gone,
+                    present(&[("10.1.0.1:80", 1, 1), ("10.1.0.2:80", 1, 0)]),
+                ),
                 (idle, present(&[("10.1.0.2:80", 1, 0)])),
             ]
             .into(),

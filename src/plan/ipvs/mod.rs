@@ -11,8 +11,8 @@ mod server;
 mod step;
 pub mod text;
 
-pub use diff::{Ownership, Plan, Retired, between, lingering, plan};
 pub use crate::model::Scheduler;
+pub use diff::{Ownership, Plan, Retired, between, lingering, plan};
 pub use server::{Present, PresentReal, PresentServer, Server, ServerKey, ServerSpec};
 pub use step::Step;
 

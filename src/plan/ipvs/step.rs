@@ -73,7 +73,9 @@ impl Step {
                 format!("virtual server {key} with scheduler {}", spec.scheduler)
             }
             Self::SetServer(key, _) | Self::DeleteServer(key) => format!("virtual server {key}"),
-            Self::AddReal(key, real, _) | Self::SetReal(key, real, _) | Self::DeleteReal(key, real) => {
+            Self::AddReal(key, real, _)
+            | Self::SetReal(key, real, _)
+            | Self::DeleteReal(key, real) => {
                 format!("real server {real} of virtual server {key}")
             }
         }

@@ -11,6 +11,7 @@
 //! | `side_by_side` | many documents at once |
 //! | `problem` | errors and notes with their places |
 //! | [`live`] | manifests that change while they are in use |
+//! | [`workloads`] | Deployments and their like, for those who run pods; objects as they were written |
 //!
 //! Must not allocate addresses or ports, and must not change anything: a set with an error in it
 //! is refused as a whole.
@@ -30,6 +31,7 @@ mod problem;
 mod side_by_side;
 mod tree;
 mod typed;
+pub mod workloads;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
@@ -108,6 +110,7 @@ impl Manifests {
             services: self.services,
             slices,
             nodes: self.nodes,
+            ..Snapshot::default()
         }
     }
 }

@@ -117,7 +117,9 @@ impl<'a> Translation<'a> {
             };
             if state.front_ends.iter().all(|(known, ..)| *known != key) {
                 let front_end = self.front_end(kind, &key, port, &choice, &name);
-                state.front_ends.push((key, kind != Kind::Cluster, front_end));
+                state
+                    .front_ends
+                    .push((key, kind != Kind::Cluster, front_end));
             }
         };
         add(Kind::Cluster, port.cluster_ip, port.port);
@@ -216,7 +218,10 @@ impl<'a> Translation<'a> {
             .map(|range| element(range.prefix_len(), range.network()))
             .collect();
         let addresses = &self.options.rules.node.addresses;
-        if ranges.clone().any(|range| addresses.iter().any(|ip| range.contains(ip))) {
+        if ranges
+            .clone()
+            .any(|range| addresses.iter().any(|ip| range.contains(ip)))
+        {
             sources.push(element(self.options.family().host_prefix(), key.address));
         }
         sources.sort();
@@ -234,7 +239,10 @@ fn hairpins(port: &ProxiedPort, endpoints: &[EndpointAddress]) -> BTreeSet<Box<[
             protocol: port.name.protocol,
             port: endpoint.socket.port(),
         };
-        Key::new().address(endpoint.ip()).front_end(front_end).bytes()
+        Key::new()
+            .address(endpoint.ip())
+            .front_end(front_end)
+            .bytes()
     };
     local.map(element).collect()
 }

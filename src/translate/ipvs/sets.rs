@@ -90,7 +90,9 @@ impl IpvsSet {
             Self::ExternalServices => {
                 "external IPs, load-balancer IPs and node ports with policy Cluster"
             }
-            Self::NoLocalEndpoints => "front ends inside whose policy is Local, without endpoint on this node: drop",
+            Self::NoLocalEndpoints => {
+                "front ends inside whose policy is Local, without endpoint on this node: drop"
+            }
             Self::NoLocalEndpointsOutside => {
                 "front ends outside whose policy is Local, without endpoint on this node: drop what comes from outside"
             }
@@ -130,7 +132,11 @@ impl IpvsSet {
         };
         let comment = self.comment();
         let spec = SetSpec {
-            flags: if self == Self::ServiceCidrs { INTERVAL } else { 0 },
+            flags: if self == Self::ServiceCidrs {
+                INTERVAL
+            } else {
+                0
+            },
             key_type: packed(&key),
             key_len: length(&key, family),
             data: None,

@@ -223,7 +223,10 @@ impl IpvsTable {
     pub fn forbid(&mut self, key: &ServerKey) {
         self.forbidden.insert(*key);
         let mut before = self.before();
-        let claims = self.front_ends.get(key).map(|claims| claims.keys().cloned());
+        let claims = self
+            .front_ends
+            .get(key)
+            .map(|claims| claims.keys().cloned());
         let claims: Vec<_> = claims.into_iter().flatten().collect();
         for claimant in claims {
             self.renounce(key, &claimant, &mut before);
@@ -440,7 +443,9 @@ impl IpvsTable {
             if old == new {
                 continue;
             }
-            if id.0 == IpvsSet::Addresses && let Some(address) = address_of(&id.1) {
+            if id.0 == IpvsSet::Addresses
+                && let Some(address) = address_of(&id.1)
+            {
                 match new {
                     Some(_) => update.addresses_added.insert(address),
                     None => update.addresses_deleted.insert(address),
@@ -471,7 +476,8 @@ impl IpvsTable {
                 added,
             });
         }
-        let going = |set: &IpvsSet| !matches!(set, IpvsSet::Sources(l) if !self.lengths.contains_key(l));
+        let going =
+            |set: &IpvsSet| !matches!(set, IpvsSet::Sources(l) if !self.lengths.contains_key(l));
         for (set, deleted) in deleted.into_iter().filter(|(set, _)| going(set)) {
             update.deleted.elements.push(SetChange {
                 set: set.name().into(),
@@ -490,7 +496,9 @@ impl IpvsTable {
         }
         let rules = |lengths: &[u8]| {
             let chains = rules::chains(&self.options, lengths);
-            let chain = chains.into_iter().find(|chain| &*chain.name == SOURCE_RANGES);
+            let chain = chains
+                .into_iter()
+                .find(|chain| &*chain.name == SOURCE_RANGES);
             let rules = chain.into_iter().flat_map(|chain| chain.rules);
             (SOURCE_RANGES.into(), rules.map(|rule| rule.body).collect())
         };
@@ -551,7 +559,8 @@ impl NftRuleset for IpvsTable {
     fn sets(&self) -> Vec<SetDef> {
         let lengths = self.lengths_in_use().into_iter().map(IpvsSet::Sources);
         let all = IpvsSet::FIXED.into_iter().chain(lengths);
-        all.map(|set| set.definition(self.options.family())).collect()
+        all.map(|set| set.definition(self.options.family()))
+            .collect()
     }
 
     fn chains(&self) -> Vec<ChainDef> {

@@ -128,7 +128,11 @@ fn payload(rule: Rule, offset: u32, len: u32, text: &str) -> Rule {
 
 /// Limits a rule to traffic of pods on this node, or to other traffic; `None` if there is no way
 /// to tell, or nothing that is other traffic.
-pub(in crate::translate) fn limit(rule: Rule, detector: &LocalDetector, local: bool) -> Option<Rule> {
+pub(in crate::translate) fn limit(
+    rule: Rule,
+    detector: &LocalDetector,
+    local: bool,
+) -> Option<Rule> {
     let not = if local { "" } else { "!= " };
     let interface = |rule: Rule, data: Vec<u8>, text: String| {
         let (key, dreg) = (META_IIFNAME, REG_1);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::A;
-use hickory_proto::rr::{RData, Record};
+use hickory_proto::rr::{RData, Record, RecordType};
 
-use super::server::Server;
+use super::server::{Server, question};
 use crate::support::netns::Namespace;
 
 /// A server upstream at 127.0.0.2 that knows `*.test` and nothing else, and counts.
@@ -67,6 +67,27 @@ fn names_of_others_are_asked_for_upstream_and_those_of_the_cluster_never() {
     let metrics = server.metrics();
     assert!(metrics.contains("coredns_cache_hits_total 1"), "{metrics}");
     assert!(!metrics.contains("nosuch"), "{metrics}");
+}
+
+/// The server upstream answers over UDP alone.
+#[test]
+fn what_upstream_cut_off_is_marked_as_cut_off_behind_an_alias_too() {
+    let namespace = namespace();
+    upstream(&namespace, "127.0.0.2");
+    let alias = "{apiVersion: v1, kind: Service, metadata: {name: alias}, spec: {type: \
+                 ExternalName, externalName: cut.test}}";
+    let server = Server::within(
+        namespace,
+        alias,
+        &["127.0.0.1"],
+        &["--upstream", "127.0.0.2"],
+    );
+    for name in ["alias.default.svc.cluster.local.", "cut.test."] {
+        let answer = server.ask_message(&question(name, RecordType::A, Some(1232)));
+        assert!(answer.metadata.truncation, "{name}");
+        let last = answer.answers.last().unwrap();
+        assert_eq!(last.to_string(), "cut.test. 60 IN A 192.0.2.1");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::server::{Server, question};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn until(server: &Server, name: &str, expected: &str) {
+pub(super) fn until(server: &Server, name: &str, expected: &str) {
     let start = Instant::now();
     loop {
         let got = server.ask(name, "A");

@@ -3,12 +3,14 @@
 mod answers_there_are_none;
 mod apex;
 mod beside_run;
+mod choices;
 mod clients;
 mod examples;
 mod forwarding;
 mod limits;
 mod live;
 mod node_local;
+mod not_yet;
 mod pods;
 mod reverse;
 mod s2_2_schema_version;

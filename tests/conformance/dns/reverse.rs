@@ -65,6 +65,27 @@ fn addresses_have_names() {
 }
 
 #[test]
+fn an_endpoint_of_two_services_has_a_name_in_each() {
+    let service = |name: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: testns}}, \
+             spec: {{clusterIP: None, ports: [{{name: http, port: 80}}]}}}}\n---\n{{apiVersion: \
+             discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: {name}-a, namespace: \
+             testns, labels: {{kubernetes.io/service-name: {name}}}}}, addressType: IPv4, ports: \
+             [{{name: http, port: 80}}], endpoints: [{{addresses: [172.0.0.99], hostname: \
+             double-ep}}]}}\n---\n"
+        )
+    };
+    let manifests = service("svc1") + &service("svc2");
+    Server::new(&manifests).holds(&[(
+        "99.0.0.172.in-addr.arpa.",
+        "PTR",
+        "NOERROR 99.0.0.172.in-addr.arpa. PTR double-ep.svc1.testns.svc | \
+         99.0.0.172.in-addr.arpa. PTR double-ep.svc2.testns.svc",
+    )]);
+}
+
+#[test]
 fn without_zones_of_ours_known_addresses_are_answered_and_others_are_not_ours() {
     let server = Server::new(super::CLUSTER);
     server.holds(&[

@@ -76,7 +76,8 @@ impl LiveSync {
         let refused = take(&mut self.ipvs, &plan.steps)?;
         done.messages += plan.steps.len();
         done.transactions += usize::from(!plan.steps.is_empty());
-        self.drains.wait(plan.retired.iter().copied(), Instant::now());
+        self.drains
+            .wait(plan.retired.iter().copied(), Instant::now());
         if !refused.is_empty() {
             return Err(SyncError::Steps { refused });
         }
@@ -95,7 +96,9 @@ impl LiveSync {
         let mut updates = Vec::new();
         for table in tables {
             let idle = table.lingering().copied();
-            let idle: Vec<_> = idle.filter(|key| self.drains.of(key).next().is_none()).collect();
+            let idle: Vec<_> = idle
+                .filter(|key| self.drains.of(key).next().is_none())
+                .collect();
             if !idle.is_empty() {
                 updates.push(table.release(&idle));
             }
@@ -139,11 +142,7 @@ fn write<'a, K: NftKernel>(
 }
 
 /// The steps of a change, in the order that a comparison would give them.
-pub(super) fn steps(
-    updates: &[TableUpdate],
-    drains: &mut Drains,
-    drain: bool,
-) -> Plan {
+pub(super) fn steps(updates: &[TableUpdate], drains: &mut Drains, drain: bool) -> Plan {
     let mut plan = Plan::default();
     let mut changed = Plan::default();
     for update in updates {

@@ -21,9 +21,7 @@ use crate::agent::backend::{Backend, Outcome as _};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::hearing::Hearing;
-use crate::agent::run::programmer::{
-    Foreign, ProgramError, Programmed, Programmer, Resync, Size,
-};
+use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
@@ -69,10 +67,12 @@ impl LiveSync {
         take_over: bool,
     ) -> Result<Self, ProgramError> {
         let facts = NodeFacts::probe(&mut socket)?;
-        let interest = IpFamily::ALL.into_iter().fold(Interest::new(), |all, family| {
-            let name = IPVS_TABLE.into();
-            all.table(TableRef { family, name })
-        });
+        let interest = IpFamily::ALL
+            .into_iter()
+            .fold(Interest::new(), |all, family| {
+                let name = IPVS_TABLE.into();
+                all.table(TableRef { family, name })
+            });
         let hearing = Hearing::open(interest, &socket);
         // Whatever is missing is told in one sentence, schedulers of Services in another.
         let defaults = [config.ipvs.scheduler.name.clone()].into();

@@ -97,13 +97,13 @@ impl Watch {
     /// What others did to the device and its addresses.
     pub(super) fn heard(&mut self, tables: &[IpvsTable]) -> io::Result<Vec<Foreign>> {
         let events = self.links.heard()?;
-        let bound = |address: &std::net::IpAddr| {
-            tables.iter().any(|table| table.is_bound(*address))
-        };
+        let bound =
+            |address: &std::net::IpAddr| tables.iter().any(|table| table.is_bound(*address));
         let told = events.into_iter().filter_map(|event| match event {
-            LinkEvent::LinkDeleted { name } if name == DEVICE => {
-                Some(foreign("device_deleted", format!("link {DEVICE} was deleted")))
-            }
+            LinkEvent::LinkDeleted { name } if name == DEVICE => Some(foreign(
+                "device_deleted",
+                format!("link {DEVICE} was deleted"),
+            )),
             LinkEvent::AddressDeleted { address, link }
                 if Some(link) == self.device && bound(&address) =>
             {
@@ -146,9 +146,14 @@ impl Watch {
             let text = format!("{count} virtual servers were deleted or changed");
             return Ok(vec![foreign("virtual_servers_changed", text)]);
         }
-        let after = self.turn.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let after = self
+            .turn
+            .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let rest = desired.range((after, std::ops::Bound::Unbounded));
-        let some: Vec<_> = rest.take(IN_TURN).map(|(k, server)| (*k, *server)).collect();
+        let some: Vec<_> = rest
+            .take(IN_TURN)
+            .map(|(k, server)| (*k, *server))
+            .collect();
         self.turn = some.last().map(|(key, _)| *key);
         for (key, server) in some {
             let reals = ipvs.reals(&key)?.unwrap_or_default();

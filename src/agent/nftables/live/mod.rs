@@ -88,7 +88,7 @@ impl LiveSync {
 
     /// Follows a change in memory; `None` if a table has to be written anew.
     fn follow(&mut self, snapshot: &Snapshot, touched: &Touched) -> Option<Vec<Update>> {
-        if !touched.nodes.contains(&self.config.node_name) {
+        if !touched.nodes.contains(&self.config.node_name) && !touched.service_cidrs {
             let tables = self.tables.iter_mut();
             let updates = tables.map(|table| table.update(snapshot, &touched.services));
             return Some(updates.collect());

@@ -141,6 +141,7 @@ impl LiveSync {
         let own = snapshot.nodes.get_key_value(&self.config.node_name);
         let own = own.map(|(name, node)| (name.clone(), node.clone()));
         self.node.nodes = own.into_iter().collect();
+        self.node.service_cidrs.clone_from(&snapshot.service_cidrs);
         self.backend = Some(backend);
     }
 }

@@ -84,6 +84,7 @@ impl LiveManifests {
             services,
             slices,
             nodes,
+            service_cidrs: None,
         }
     }
 

@@ -1,0 +1,21 @@
+//! `portolan lab`: clusters of network namespaces, driven as people drive them. Every test has a lab
+//! of its own; they run beside each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failure is a failed test"
+)]
+
+mod support;
+
+#[path = "lab/bench.rs"]
+mod bench;
+#[path = "lab/course.rs"]
+mod course;
+#[path = "lab/life.rs"]
+mod life;
+#[path = "lab/modes.rs"]
+mod modes;
+#[path = "lab/pods.rs"]
+mod pods;
