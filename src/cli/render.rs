@@ -15,6 +15,7 @@ use crate::agent::iptables::options::iptables_options;
 use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::options::nftables_options;
 use crate::agent::node::own_node;
+use crate::agent::userspace::rendered;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::model::Snapshot;
 use crate::plan::ipvs::text;
@@ -87,6 +88,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Mode::Nftables => nftables(&cluster.snapshot, &config, &facts, format),
         Mode::Iptables => iptables(&cluster.snapshot, &config, &facts, format)?,
         Mode::Ipvs => ipvs(&cluster.snapshot, &config, &facts, format),
+        Mode::Userspace => userspace(&cluster.snapshot, &config, &facts, format),
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
@@ -95,22 +97,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 /// The format asked for, or what users of the mode know best.
 fn format(asked: Option<Format>, mode: Mode) -> Result<Format, Failure> {
     match (asked, mode) {
-        (Some(Format::IptablesSave), Mode::Nftables | Mode::Ipvs) => {
+        (Some(Format::IptablesSave), Mode::Nftables | Mode::Ipvs | Mode::Userspace) => {
             Err(Failure::bad_input(anyhow!(
-                "-o iptables-save: rules of the {} mode are no iptables rules; use -o nft, or \
-                 --mode iptables",
-                if mode == Mode::Ipvs {
-                    "ipvs"
-                } else {
-                    "nftables"
-                }
+                "-o iptables-save: rules of this mode are no iptables rules; use -o nft, or --mode iptables"
             )))
         }
-        (Some(Format::IpvsadmSave), Mode::Nftables | Mode::Iptables) => Err(Failure::bad_input(
-            anyhow!("-o ipvsadm-save: there are virtual servers only with --mode ipvs"),
-        )),
+        (Some(Format::IpvsadmSave), Mode::Nftables | Mode::Iptables | Mode::Userspace) => {
+            Err(Failure::bad_input(anyhow!(
+                "-o ipvsadm-save: there are virtual servers only with --mode ipvs"
+            )))
+        }
         (Some(format), _) => Ok(format),
-        (None, Mode::Nftables) => Ok(Format::Nft),
+        (None, Mode::Nftables | Mode::Userspace) => Ok(Format::Nft),
         (None, Mode::Iptables) => Ok(Format::IptablesSave),
         (None, Mode::Ipvs) => Ok(Format::IpvsadmSave),
     }
@@ -155,6 +153,23 @@ fn ipvs(snapshot: &Snapshot, config: &ProxyConfig, facts: &NodeFacts, format: Fo
             let saved = tables.iter().map(|table| text::save(table.servers()));
             saved.collect()
         }
+    }
+}
+
+/// The nftables mode's rules, with the agent in place of the endpoints.
+fn userspace(
+    snapshot: &Snapshot,
+    config: &ProxyConfig,
+    facts: &NodeFacts,
+    format: Format,
+) -> String {
+    let rules = nftables(&rendered(snapshot, config, facts), config, facts, format);
+    match format {
+        Format::Json => rules,
+        _ => format!(
+            "# Endpoints are sockets of the agent. It has their ports from the kernel when it runs; \
+             here they are counted.\n{rules}"
+        ),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Mode {
     Iptables,
     /// IPVS virtual servers on the dummy device kube-ipvs0, with a small nftables table beside them.
     Ipvs,
+    /// The agent itself takes connections and makes others to endpoints; `run` only.
+    Userspace,
 }
 
 /// `--detect-local-mode`: how traffic from pods of this cluster is told from other traffic.

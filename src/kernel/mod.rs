@@ -13,6 +13,7 @@
 //! * [`memory`]: pages of this process.
 //! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
 //! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
 //! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
@@ -28,6 +29,7 @@ pub mod address;
 pub mod conntrack;
 pub mod datagrams;
 pub mod ipvs;
+pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod named_netns;
@@ -38,6 +40,7 @@ pub mod nfacct;
 pub mod nft;
 pub mod process;
 pub mod readiness;
+pub mod splice;
 pub mod sysctl;
 pub mod view;
 pub mod wakes;
