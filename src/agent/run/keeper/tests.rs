@@ -137,6 +137,7 @@ impl Bench {
             announcer: None,
             servers: Vec::new(),
             runtime: None,
+            announcer: None,
         };
         let keeper = Keeper::start(
             Box::new(FakeProgrammer(Rc::clone(&script))),
