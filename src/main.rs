@@ -3,11 +3,10 @@
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-use clap::Parser;
-use portolan::cli::{Cli, run};
+use portolan::cli::{parse, run};
 
 fn main() -> ExitCode {
-    run(Cli::parse()).into()
+    run(parse(std::env::args_os())).into()
 }
 
 /// Loading a large cluster makes millions of small values of mixed lives; glibc's allocator spends a

@@ -34,8 +34,8 @@ fn fresh(snapshot: &Snapshot, options: &NftablesOptions) -> TableState {
     TableState::of(&NftablesRuleset::new(snapshot, options))
 }
 
-/// Adopts what the kernel holds: asks by key, and looks for strangers only where the kernel counts
-/// more elements than were found.
+/// Adopts what the kernel holds: asks by key, and looks for strangers unless the kernel counts
+/// just as many elements as were found.
 fn adopt(socket: &mut Socket, live: &mut LiveTable) -> Adopted {
     let table = live.table();
     let of = |name: &str| SetRef {
@@ -60,8 +60,9 @@ fn adopt(socket: &mut Socket, live: &mut LiveTable) -> Adopted {
         let Some(found) = adopted.found.get(&*set) else {
             continue;
         };
-        let count = usize::try_from(count.unwrap()).unwrap();
-        if count == *found {
+        // Kernels that do not count are asked for everything.
+        let count = count.map(|count| usize::try_from(count).unwrap());
+        if count == Some(*found) {
             continue;
         }
         let (_, strangers) = read_consistently(socket, |socket| {
@@ -70,7 +71,9 @@ fn adopt(socket: &mut Socket, live: &mut LiveTable) -> Adopted {
             })
         })
         .unwrap();
-        assert_eq!(count - found, strangers.len(), "{set}");
+        if let Some(count) = count {
+            assert_eq!(count - found, strangers.len(), "{set}");
+        }
         adopted.delete(&set, strangers);
     }
     adopted

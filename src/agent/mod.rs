@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod nftables;
 pub mod node;
 pub mod node_dns;
+pub mod node_settings;
 pub mod repair;
 pub mod run;
 pub mod sync;

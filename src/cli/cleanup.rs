@@ -20,6 +20,16 @@ pub struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// Removal without asking, as kube-proxy's `--cleanup` does it.
+    pub(super) fn of_netns(netns: NetnsArgs) -> Self {
+        Self {
+            netns,
+            dry_run: false,
+        }
+    }
+}
+
 /// Lists what is ours to standard output and removes it.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     session::in_netns(&args.netns, || cleanup(args))

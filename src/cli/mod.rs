@@ -11,6 +11,7 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod kube_proxy;
 mod lab;
 mod man;
 mod origin;
@@ -26,6 +27,7 @@ use std::io::IsTerminal;
 use clap::{Parser, Subcommand};
 
 pub use exit::{Exit, Failure};
+pub use kube_proxy::parse;
 
 use exit::finish;
 use run::LogFormat;

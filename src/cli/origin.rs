@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::DEFAULT_STATE_DIR;
-use super::run::duration;
 use crate::agent::run::Origin;
+use crate::config::duration;
 use crate::source::kubernetes::{ApiAccess, KubernetesOptions};
 use crate::source::manifest::ManifestInput;
 

@@ -1,20 +1,23 @@
 //! `portolan run`: the agent, on manifests or on a cluster.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::ValueEnum;
-use jiff::SignedDuration;
 
 use super::args::{self, NetnsArgs};
 use super::dns::{DnsFlags, PORT as DNS_PORT};
+use super::kube_proxy::{AcceptedFlags, File, Start};
 use super::origin::OriginArgs;
-use super::{Exit, Failure};
+use super::{Exit, Failure, cleanup};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Origin, Periods, RunError, RunOptions};
-use crate::config::{Mode, ProxyConfig, ProxyFlags};
+use crate::config::{Mode, NodeFlags, ProxyConfig, ProxyFlags, duration};
 use crate::dns::service::DnsOptions;
 use crate::kernel::Socket;
 use crate::kernel::nft::NftKernel;
@@ -51,7 +54,16 @@ pub struct Args {
     cleanup_on_exit: bool,
 
     #[command(flatten)]
+    start: Start,
+
+    #[command(flatten)]
     agent: AgentFlags,
+
+    #[command(flatten)]
+    node: NodeFlags,
+
+    #[command(flatten)]
+    accepted: AcceptedFlags,
 
     #[command(flatten)]
     dns: DnsFlags,
@@ -122,11 +134,41 @@ impl Args {
     pub(super) fn log_format(&self) -> LogFormat {
         self.agent.log_format
     }
+
+    /// kube-proxy's configuration file.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.start.config.as_deref()
+    }
+
+    /// What it said.
+    pub(super) fn set_file(&mut self, file: File) {
+        self.start.config = Some(file.path.clone());
+        self.start.file = Some(file);
+    }
+
+    /// Says once what was given and is not needed.
+    fn tell_not_needed(&self) {
+        let of_file = self.start.file.iter().flat_map(|file| file.notes.clone());
+        for note in of_file.chain(self.accepted.not_needed()) {
+            tracing::info!("not needed: {note}");
+        }
+    }
 }
 
 /// Keeps the kernel and the manifests together until told to stop.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.start.cleanup {
+        return cleanup::run(&cleanup::Args::of_netns(args.netns.clone()));
+    }
     let options = options(args)?;
+    if let Some(path) = &args.start.write_config_to {
+        return write_configuration(path, &options);
+    }
+    args.tell_not_needed();
+    if args.start.init_only {
+        run::init(&options)?;
+        return Ok(Exit::Done);
+    }
     let (mode, take_over) = (options.config.mode, args.take_over);
     let outcome = run::run(&options, move |config| programmer(mode, config, take_over));
     match outcome {
@@ -134,6 +176,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Err(RunError::Load(error)) => Err(args::load_failure(error)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Writes the effective configuration as kube-proxy's `--write-config-to` does.
+fn write_configuration(path: &Path, options: &RunOptions) -> Result<Exit, Failure> {
+    let configuration = run::configz::kube_proxy_configuration(options);
+    let text = serde_yaml::to_string(&configuration)?;
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    tracing::info!("wrote the configuration to {}", path.display());
+    Ok(Exit::Done)
 }
 
 /// The programmer of a mode, made inside the network namespace.
@@ -154,7 +205,8 @@ fn programmer(
 /// All flags into one value; all mistakes at once.
 fn options(args: &Args) -> Result<RunOptions, Failure> {
     let flags = &args.agent;
-    let mut mistakes = Vec::new();
+    let file = args.start.file.as_ref();
+    let mut mistakes = file.map_or_else(Vec::new, |file| file.mistakes.clone());
     let config = args::proxy_config(&args.rules).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
@@ -164,16 +216,12 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
             None
         })
     };
-    let metrics = address(
-        "--metrics-bind-address",
-        &flags.metrics_bind_address,
-        METRICS_PORT,
-    );
-    let healthz = address(
-        "--healthz-bind-address",
-        &flags.healthz_bind_address,
-        HEALTHZ_PORT,
-    );
+    let accepted = &args.accepted;
+    let metrics = accepted.address(&flags.metrics_bind_address, accepted.metrics_port);
+    let metrics = address("--metrics-bind-address", &metrics, METRICS_PORT);
+    let healthz = accepted.address(&flags.healthz_bind_address, accepted.healthz_port);
+    let healthz = address("--healthz-bind-address", &healthz, HEALTHZ_PORT);
+    mistakes.extend(accepted.mistake());
     let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
         Mode::Nftables => Duration::ZERO,
         Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
@@ -187,10 +235,11 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let dns = dns(args).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
-    let origin = args
-        .origin
-        .origin()
-        .map_err(|mistake| mistakes.push(mistake));
+    let origin = match args.origin.origin() {
+        // Nothing is going to be followed.
+        Err(_) if args.start.ends_early() => Ok(Origin::nothing()),
+        origin => origin.map_err(|mistake| mistakes.push(mistake)),
+    };
     match (config, origin) {
         (Ok(config), Ok(origin)) if mistakes.is_empty() => Ok(RunOptions {
             config: for_origin(config, &origin),
@@ -206,9 +255,22 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
             cleanup_on_exit: args.cleanup_on_exit,
             dns: dns.unwrap_or_default(),
             node_dns: args.dns_node_local.clone(),
+            node: args.node.clone(),
+            file: file.map_or_else(|| serde_json::json!({}), |file| file.object.clone()),
+            watched: file.map(|file| (file.path.clone(), file.text.clone())),
         }),
-        _ => Err(Failure::bad_input(anyhow::anyhow!(mistakes.join("\n")))),
+        _ => Err(Failure::bad_input(anyhow::anyhow!(worded(&mistakes, file)))),
     }
+}
+
+/// Mistakes, a line each; those of the configuration file under its name.
+fn worded(mistakes: &[String], file: Option<&File>) -> String {
+    let lines = mistakes.iter().flat_map(|mistake| mistake.lines());
+    let lines = lines.map(|line| match file {
+        Some(file) => file.word(line),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The API server knows the ranges it allocates from: the default is for manifests.
@@ -260,17 +322,6 @@ pub(super) fn bind_address(text: &str, port: u16) -> Result<Option<SocketAddr>, 
             "\"{text}\" is not an IP address with a port, such as 127.0.0.1:{port}"
         )),
     }
-}
-
-/// A duration as Go writes it: `30s`, `1m30s`, `500ms`, `0`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let parsed = text.parse::<SignedDuration>().ok();
-    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "not a duration such as 30s, 1m30s or 500ms".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The validated configuration.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -97,6 +98,22 @@ impl ProxyConfig {
         } else {
             Err(ConfigErrors(errors))
         }
+    }
+}
+
+impl ProxyConfig {
+    /// Node ports of the iptables mode are to answer on 127.0.0.1, which needs the kernel setting
+    /// `route_localnet`.
+    #[must_use]
+    pub fn wants_route_localnet(&self) -> bool {
+        let loopback = match &self.node_port_addresses {
+            NodePortSelector::Primary => false,
+            NodePortSelector::Cidrs(cidrs) => {
+                let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+                cidrs.is_empty() || cidrs.iter().any(|net| net.contains(&localhost))
+            }
+        };
+        self.mode == Mode::Iptables && self.localhost_node_ports && loopback
     }
 }
 

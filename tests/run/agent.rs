@@ -11,10 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{Namespace, Service, Testbed, manifests};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Namespace, Service, Testbed, manifests, patience};
 
 /// A directory of manifests, with its first content.
 #[derive(Debug)]
@@ -158,7 +155,7 @@ impl<'a> Agent<'a> {
     /// Waits until something is so.
     #[track_caller]
     pub(crate) fn eventually(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         while !is_so(self) {
             let ended = self.child.try_wait().expect("wait");
             assert!(ended.is_none(), "{what}: {ended:?}\n{}", self.log());
@@ -175,7 +172,7 @@ impl<'a> Agent<'a> {
     /// Waits for its end; gives its exit status and its log.
     #[track_caller]
     pub(crate) fn ends(mut self) -> (ExitStatus, String) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return (status, self.log());

@@ -13,10 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::bed::Testbed;
 use super::manifest::{Service, manifests};
-use super::program::Run;
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::program::{Run, patience};
 
 /// A running agent. It is killed with the test, like everything else on the node.
 #[derive(Debug)]
@@ -99,7 +96,7 @@ impl Follower {
 
     #[track_caller]
     fn wait(&self, what: &str, is_so: impl Fn(&str) -> bool) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             let log = self.logged();
             if is_so(&log) {

@@ -41,6 +41,6 @@ pub(crate) use dial::{Answer, Outcome, Protocol};
 pub(crate) use host::Host;
 pub(crate) use manifest::{Service, manifests};
 pub(crate) use netns::Namespace;
-pub(crate) use program::{Mode, Run, portolan};
+pub(crate) use program::{Mode, Run, patience, portolan};
 pub(crate) use tables::{Family, assert_same_rules};
 pub(crate) use tally::Tally;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use super::bed::Testbed;
 use super::manifest::{Service, manifests};
@@ -64,6 +65,13 @@ impl Run {
 /// Whether `portolan run` stands for `portolan apply` in this test binary.
 pub(crate) fn is_agent_tested() -> bool {
     env!("CARGO_CRATE_NAME").contains("_run_")
+}
+
+/// How long a test waits for what a program does: longer than anything takes on a busy machine, and
+/// more in an emulated one, where `scripts/vm/run` says so.
+pub(crate) fn patience() -> Duration {
+    let emulated = std::env::var_os("PORTOLAN_TEST_VM").is_some();
+    Duration::from_secs(if emulated { 600 } else { 60 })
 }
 
 /// Runs portolan in the namespace that the test process is in.

@@ -2,16 +2,23 @@
 //!
 //! Runs on the runtime's threads and sends to the loop. Must not read manifests.
 
+use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::config::kube_proxy::Document;
 use crate::source::changes::Changes;
 use crate::source::kubernetes::Batch;
+use crate::source::manifest::ManifestInput;
 use crate::source::watch::{Settle, WatchList, Watcher};
+
+/// Why the loop is told to stop when its configuration file has another content.
+pub(super) const RECONFIGURED: &str = "its configuration changed";
 
 /// Something for the loop to act on.
 #[derive(Debug)]
@@ -51,9 +58,15 @@ impl Feeds {
         runtime.spawn(follow_files(watcher, lists, sender.clone()));
         Ok(Self {
             events,
-            sender,
             watch_list,
+            sender,
         })
+    }
+
+    /// Stops the loop when kube-proxy's configuration file has another content, that can be used.
+    pub(super) fn follow_configuration(&self, runtime: &Handle, path: PathBuf, text: String) {
+        let _context = runtime.enter();
+        runtime.spawn(follow_configuration(path, text, self.sender.clone()));
     }
 
     /// For others who have something for the loop.
@@ -96,6 +109,41 @@ async fn follow_files(
                 }
             }
         }
+    }
+}
+
+/// A file is replaced in many ways; a volume of a ConfigMap is a link to a link. What counts is
+/// its content, and that nobody would be started again only to fail.
+async fn follow_configuration(
+    path: PathBuf,
+    mut present: String,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    let list = || {
+        WatchList::of_input(&ManifestInput {
+            paths: vec![path.to_string_lossy().into_owned()],
+            recursive: false,
+            strict: false,
+        })
+    };
+    let mut watcher = Watcher::new(Settle::default());
+    loop {
+        watcher.follow(&list());
+        // It may have changed before it was watched, and be away for a moment.
+        let text = fs::read_to_string(&path).unwrap_or_else(|_| present.clone());
+        if text != present {
+            let (_, mistakes) = Document::parse(&text);
+            for mistake in &mistakes {
+                tracing::warn!("{}: {mistake}", path.display());
+            }
+            if mistakes.is_empty() {
+                let _ = events.send(Event::Stop(RECONFIGURED));
+                return;
+            }
+            tracing::warn!("the configuration before stays in force");
+            present = text;
+        }
+        watcher.next().await;
     }
 }
 

@@ -12,7 +12,7 @@
 //! must succeed; after that no failure ends the loop: it is told, counted and tried again.
 
 mod cluster;
-mod configz;
+pub mod configz;
 mod feeds;
 mod keeper;
 pub mod names_only;
@@ -36,7 +36,7 @@ pub use keeper::Periods;
 use super::cluster::LoadError;
 use super::conntrack::changes::Before;
 use super::conntrack::cleaner::Cleaner;
-use super::facts::{FactsError, NodeFacts};
+use super::facts::{FactsError, NodeFacts, Prerequisites};
 use super::health::Health;
 use super::health::server::{BindError, Wanted, health_router, metrics_router};
 use super::health_check_ports::{HealthCheckPorts, PortAddresses};
@@ -44,7 +44,8 @@ use super::live::LiveSource;
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use super::node_dns::{NodeDns, NodeDnsError};
-use crate::config::ProxyConfig;
+use super::node_settings;
+use crate::config::{NodeFlags, ProxyConfig};
 use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
 use crate::kernel::memory;
@@ -98,6 +99,12 @@ pub struct RunOptions {
     pub bind_hard_fail: bool,
     /// Remove what is ours when the loop ends.
     pub cleanup_on_exit: bool,
+    /// Settings of the node beside rules.
+    pub node: NodeFlags,
+    /// What kube-proxy's configuration file sets, as a nested object; empty without one.
+    pub file: serde_json::Value,
+    /// That file and its content: the loop ends when it has another.
+    pub watched: Option<(PathBuf, String)>,
     /// The name server beside it, if any.
     pub dns: Option<DnsOptions>,
     /// The addresses of cluster DNS that this node is to answer at by itself.
@@ -134,6 +141,10 @@ pub enum RunError {
     /// The name server.
     #[error(transparent)]
     Dns(#[from] DnsError),
+    /// kube-proxy's configuration file has another content than at the start: whoever started the
+    /// agent is to start it again. kube-proxy ends like this too.
+    #[error("{} has changed; ending, to be started again with it", _0.display())]
+    Reconfigured(PathBuf),
     /// The API server is not known, or there are no credentials for it.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -167,11 +178,33 @@ pub fn run(
     outcome?
 }
 
+/// Makes the settings that need privileges, in the network namespace, and nothing else: kube-proxy's
+/// `--init-only`.
+///
+/// # Errors
+/// The namespace cannot be entered, or node ports cannot be let answer on localhost.
+pub fn init(options: &RunOptions) -> Result<(), RunError> {
+    netns::run_in(&options.netns, || {
+        node_settings::apply(&options.node);
+        let prerequisites = Prerequisites {
+            route_localnet: options.config.wants_route_localnet(),
+            ..Prerequisites::default()
+        };
+        let mut socket = Socket::open().map_err(RunError::Runtime)?;
+        for change in prerequisites.ensure(&mut socket)? {
+            tracing::info!("{change}");
+        }
+        Ok(())
+    })?
+}
+
 fn run_inside(
     options: &RunOptions,
     make: impl FnOnce(&ProxyConfig) -> Result<Box<dyn Programmer>, ProgramError>,
     runtime: &Handle,
 ) -> Result<(), RunError> {
+    // Before the programmer finds out whether conntrack is liberal.
+    node_settings::apply(&options.node);
     let programmer = make(&options.config)?;
     // Before the files are read: what changes meanwhile is read again.
     let mut feeds = Feeds::start(runtime, options.origin.files()).map_err(RunError::Signals)?;
@@ -207,10 +240,16 @@ fn run_inside(
         env!("CARGO_PKG_VERSION")
     );
     systemd::ready();
+    if let Some((path, text)) = &options.watched {
+        feeds.follow_configuration(runtime, path.clone(), text.clone());
+    }
     let own = own_runtime()?;
     let signal = own.block_on(serve(&mut keeper, &mut feeds));
     systemd::stopping();
     tracing::info!(signal, "stopping");
+    if let (feeds::RECONFIGURED, Some((path, _))) = (signal, &options.watched) {
+        return Err(RunError::Reconfigured(path.clone()));
+    }
     if let Some(node_dns) = &mut node_dns {
         node_dns.leave();
     }
@@ -254,6 +293,19 @@ fn open(
 }
 
 impl Origin {
+    /// No manifests, for who does not run.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::Manifests {
+            input: ManifestInput {
+                paths: Vec::new(),
+                recursive: false,
+                strict: false,
+            },
+            state_dir: PathBuf::new(),
+        }
+    }
+
     /// The files to watch.
     fn files(&self) -> WatchList {
         match self {
