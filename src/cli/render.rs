@@ -12,6 +12,7 @@ use crate::agent::facts::NodeFacts;
 use crate::agent::iptables::options::iptables_options;
 use crate::agent::nftables::options::nftables_options;
 use crate::agent::node::own_node;
+use crate::agent::userspace::rendered;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::model::Snapshot;
 use crate::plan::xtables::rule::XtRuleset;
@@ -79,6 +80,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let text = match config.mode {
         Mode::Nftables => nftables(&cluster.snapshot, &config, &facts, format),
         Mode::Iptables => iptables(&cluster.snapshot, &config, &facts, format)?,
+        Mode::Userspace => userspace(&cluster.snapshot, &config, &facts, format),
     };
     io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Done)
@@ -87,12 +89,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 /// The format asked for, or what users of the mode know best.
 fn format(asked: Option<Format>, mode: Mode) -> Result<Format, Failure> {
     match (asked, mode) {
-        (Some(Format::IptablesSave), Mode::Nftables) => Err(Failure::bad_input(anyhow!(
-            "-o iptables-save: rules of the nftables mode are no iptables rules; use -o nft, or \
-             --mode iptables"
-        ))),
+        (Some(Format::IptablesSave), Mode::Nftables | Mode::Userspace) => {
+            Err(Failure::bad_input(anyhow!(
+                "-o iptables-save: rules of this mode are no iptables rules; use -o nft, or --mode iptables"
+            )))
+        }
         (Some(format), _) => Ok(format),
-        (None, Mode::Nftables) => Ok(Format::Nft),
+        (None, Mode::Nftables | Mode::Userspace) => Ok(Format::Nft),
         (None, Mode::Iptables) => Ok(Format::IptablesSave),
     }
 }
@@ -110,6 +113,23 @@ fn nftables(
         format!("{:#}\n", serde_json::Value::from(tables))
     } else {
         rulesets.map(|r| nftables::text::ruleset(&r)).collect()
+    }
+}
+
+/// The nftables mode's rules, with the agent in place of the endpoints.
+fn userspace(
+    snapshot: &Snapshot,
+    config: &ProxyConfig,
+    facts: &NodeFacts,
+    format: Format,
+) -> String {
+    let rules = nftables(&rendered(snapshot, config, facts), config, facts, format);
+    match format {
+        Format::Json => rules,
+        _ => format!(
+            "# Endpoints are sockets of the agent. It has their ports from the kernel when it runs; \
+             here they are counted.\n{rules}"
+        ),
     }
 }
 

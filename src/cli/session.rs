@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use anyhow::anyhow;
+
 use super::args::{self, InputArgs, NetnsArgs};
 use super::{Exit, Failure, report};
 use crate::agent::backend::{Backend, FamilyChanges, Outcome};
@@ -33,6 +35,10 @@ pub(super) fn run_in_mode(
     in_netns(netns, || match mode {
         Mode::Nftables => verb.run::<Nftables>(),
         Mode::Iptables => verb.run::<Iptables>(),
+        Mode::Userspace => Err(Failure::bad_input(anyhow!(
+            "--mode userspace: needs a process that forwards, and only that knows where its rules \
+             lead; use portolan run --mode userspace, which checks and repairs them by itself"
+        ))),
     })
 }
 

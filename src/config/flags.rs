@@ -10,6 +10,8 @@ pub enum Mode {
     Nftables,
     /// kube-proxy's iptables rules, as nf_tables objects that iptables-nft shows and edits.
     Iptables,
+    /// The agent itself takes connections and makes others to endpoints; `run` only.
+    Userspace,
 }
 
 /// `--detect-local-mode`: how traffic from pods of this cluster is told from other traffic.

@@ -12,6 +12,7 @@
 //!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
 //! * [`datagrams`]: many UDP datagrams in one system call.
+//! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
 //! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
 //!
@@ -25,6 +26,7 @@
 pub mod address;
 pub mod conntrack;
 pub mod datagrams;
+pub mod limits;
 pub mod link;
 pub mod memory;
 pub mod named_netns;
@@ -35,6 +37,7 @@ pub mod nfacct;
 pub mod nft;
 pub mod process;
 pub mod readiness;
+pub mod splice;
 pub mod sysctl;
 pub mod view;
 

@@ -2,5 +2,7 @@
 //!
 //! Owns what the rules of each mode look like. Pure; must not talk to sockets.
 
+pub mod haproxy;
 pub mod iptables;
 pub mod nftables;
+pub mod userspace;
