@@ -13,6 +13,9 @@ use crate::kernel::process::Process;
 /// The program, as Debian names it.
 const HAPROXY: &str = "haproxy";
 
+/// Connections at once, in place of what the configuration says.
+const MAX_CONNECTIONS: &str = "4000";
+
 /// A file of HAProxy's.
 fn file(place: &Place, name: &str) -> PathBuf {
     place.file(HAPROXY).join(name)
@@ -55,6 +58,9 @@ impl Lab {
             path("haproxy.cfg"),
             "-p".to_owned(),
             path("haproxy.pid"),
+            // Needs two files a connection, and not every machine lets a process have more.
+            "-n".to_owned(),
+            MAX_CONNECTIONS.to_owned(),
         ];
         let program = Program {
             what: HAPROXY.to_owned(),
