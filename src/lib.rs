@@ -13,5 +13,6 @@ pub mod kernel;
 pub mod lab;
 pub mod model;
 pub mod plan;
+pub mod proxy;
 pub mod source;
 pub mod translate;

@@ -11,6 +11,7 @@ mod diff;
 mod dns;
 mod exit;
 mod get;
+mod haproxy;
 mod kube_proxy;
 mod lab;
 mod man;
@@ -20,6 +21,7 @@ mod report;
 mod run;
 mod session;
 mod table;
+mod userspace;
 mod verify;
 
 use std::io::IsTerminal;
@@ -72,6 +74,8 @@ pub enum Command {
     Dns(Box<dns::Args>),
     /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
+    /// Write the configuration of an HAProxy in front of the nodes
+    Haproxy(haproxy::Args),
     /// Make a cluster of network namespaces on this machine, and try Services in it
     Lab(Box<lab::Args>),
     /// Print a completion script for a shell
@@ -93,6 +97,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Haproxy(args) => haproxy::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -12,11 +12,15 @@ use super::args::{self, NetnsArgs};
 use super::dns::{DnsFlags, PORT as DNS_PORT};
 use super::kube_proxy::{AcceptedFlags, File, Start};
 use super::origin::OriginArgs;
+use super::userspace::UserspaceFlags;
 use super::{Exit, Failure, cleanup};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
+use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Origin, Periods, RunError, RunOptions};
+use crate::agent::userspace::UserspaceOptions;
+use crate::agent::userspace::live::LiveSync as LiveUserspace;
 use crate::config::{Mode, NodeFlags, ProxyConfig, ProxyFlags, duration};
 use crate::dns::service::DnsOptions;
 use crate::kernel::Socket;
@@ -58,6 +62,9 @@ pub struct Args {
 
     #[command(flatten)]
     agent: AgentFlags,
+
+    #[command(flatten)]
+    userspace: UserspaceFlags,
 
     #[command(flatten)]
     node: NodeFlags,
@@ -110,7 +117,7 @@ struct AgentFlags {
     )]
     sync_period: Duration,
 
-    /// Least time between two syncs [default: 1s in iptables mode, 0s in nftables mode]
+    /// Least time between two syncs [default: 1s in iptables mode, 0s in other modes]
     #[arg(
         long,
         visible_alias = "iptables-min-sync-period",
@@ -170,7 +177,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let (mode, take_over) = (options.config.mode, args.take_over);
-    let outcome = run::run(&options, move |config| programmer(mode, config, take_over));
+    let userspace = args.userspace.options();
+    let outcome = run::run(&options, move |config| {
+        programmer(mode, config, take_over, userspace)
+    });
     match outcome {
         Ok(()) => Ok(Exit::Done),
         Err(RunError::Load(error)) => Err(args::load_failure(error)),
@@ -192,6 +202,7 @@ fn programmer(
     mode: Mode,
     config: &ProxyConfig,
     take_over: bool,
+    userspace: UserspaceOptions,
 ) -> Result<Box<dyn Programmer>, ProgramError> {
     // A user without the right to do any of it learns that first, in one sentence.
     let mut socket = Socket::open().map_err(|error| ProgramError::Other(Box::new(error)))?;
@@ -199,6 +210,8 @@ fn programmer(
     Ok(match mode {
         Mode::Nftables => Box::new(LiveNftables::new(socket, config, take_over)?),
         Mode::Iptables => Box::new(LiveIptables::new(socket, config, take_over)?),
+        Mode::Ipvs => Box::new(LiveIpvs::new(socket, config, take_over)?),
+        Mode::Userspace => Box::new(LiveUserspace::new(socket, config, take_over, userspace)?),
     })
 }
 
@@ -223,7 +236,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let healthz = address("--healthz-bind-address", &healthz, HEALTHZ_PORT);
     mistakes.extend(accepted.mistake());
     let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
-        Mode::Nftables => Duration::ZERO,
+        Mode::Nftables | Mode::Ipvs | Mode::Userspace => Duration::ZERO,
         Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
     });
     if flags.sync_period.is_zero() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::netns::Namespace;
+use super::program::is_userspace_tested;
 use super::tally::Tally;
 
 /// How long a client waits where an answer is expected: far longer than a busy machine needs.
@@ -79,6 +80,12 @@ impl Answer {
     /// Whether the source address was changed on the way.
     pub(crate) fn is_masqueraded(&self) -> bool {
         self.seen.ip() != self.own.ip()
+    }
+
+    /// Whether the server saw what it must see where rules leave the client's address alone: the
+    /// client, or in userspace mode this node, whose connection it is.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.is_masqueraded() == is_userspace_tested()
     }
 }
 

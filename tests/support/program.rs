@@ -67,6 +67,12 @@ pub(crate) fn is_agent_tested() -> bool {
     env!("CARGO_CRATE_NAME").contains("_run_")
 }
 
+/// Whether the agent forwards by itself in this test binary. Its rules are those of the nftables
+/// mode, so that is what [`Mode::tested`] says.
+pub(crate) fn is_userspace_tested() -> bool {
+    env!("CARGO_CRATE_NAME").ends_with("_userspace")
+}
+
 /// How long a test waits for what a program does: longer than anything takes on a busy machine, and
 /// more in an emulated one, where `scripts/vm/run` says so.
 pub(crate) fn patience() -> Duration {
@@ -96,7 +102,7 @@ impl Mode {
     /// The mode under test.
     pub(crate) fn tested() -> Self {
         match env!("CARGO_CRATE_NAME").rsplit_once('_') {
-            Some((_, "nftables")) => Self::Nftables,
+            Some((_, "nftables" | "userspace")) => Self::Nftables,
             _ => Self::Iptables,
         }
     }
@@ -106,6 +112,15 @@ impl Mode {
         match Self::tested() {
             Self::Iptables => iptables,
             Self::Nftables => nftables,
+        }
+    }
+
+    /// As `--mode` takes it in this test binary.
+    fn flag(self) -> &'static str {
+        if is_userspace_tested() {
+            "userspace"
+        } else {
+            self.name()
         }
     }
 
@@ -158,7 +173,7 @@ impl Testbed {
         command.arg(verb).arg("-f").arg(manifest);
         command.args([
             "--mode",
-            mode.name(),
+            mode.flag(),
             "--node-name",
             "n0",
             "--cluster-cidr",

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::program::is_userspace_tested;
 use crate::support::{Host, Outcome, Service, Testbed};
 
 const VIP: &str = "203.0.113.10:80";
@@ -118,8 +119,10 @@ fn source_ranges_may_overlap() {
         ),
     ] {
         bed.apply(&[restricted(&bed, ranges)]);
-        bed.verb("verify", &[restricted(&bed, ranges)], &[])
-            .exits(0);
+        if !is_userspace_tested() {
+            bed.verb("verify", &[restricted(&bed, ranges)], &[])
+                .exits(0);
+        }
         assert_eq!(from("192.168.10.1"), first, "192.168.10.1 of {ranges:?}");
         assert_eq!(from("192.168.10.2"), second, "192.168.10.2 of {ranges:?}");
         assert_eq!(!dropped(bed.pod(2)), pod, "pod-2 of {ranges:?}");

@@ -23,6 +23,8 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Nftables => "nftables",
         Mode::Iptables => "iptables",
+        Mode::Ipvs => "ipvs",
+        Mode::Userspace => "userspace",
     }
 }
 
