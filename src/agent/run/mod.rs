@@ -47,10 +47,11 @@ use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use super::node_dns::{NodeDns, NodeDnsError};
 use super::node_settings;
-use crate::config::{NodeFlags, ProxyConfig};
+use crate::config::{Mode, NodeFlags, ProxyConfig};
 use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
 use crate::kernel::capabilities::{self, Namespaces, PrivilegeError};
+use crate::kernel::limits;
 use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
 use crate::kernel::readiness::Readiness;
@@ -155,6 +156,12 @@ pub fn run(
         tracing::debug!(%error, "huge pages stay");
     }
     node_settings::protect(&options.node);
+    // Raising the limit takes a privilege that is about to go; who needs it says what came of it.
+    if options.config.mode == Mode::Userspace
+        && let Err(error) = limits::raise_open_files()
+    {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
     // Threads have the privileges of the one that makes them.
     let enters = options.netns != NetnsRef::Current;
     capabilities::keep_needed(if enters {
