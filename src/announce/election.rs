@@ -72,7 +72,9 @@ impl Election {
 
     /// A node that nobody describes is one: manifests need not have Nodes.
     fn may_take(&self, node: &Arc<str>) -> bool {
-        self.nodes.get(node).is_none_or(|node| !node.no_balancer)
+        self.nodes
+            .get(node)
+            .is_none_or(|node| !node.no_balancer && !node.leaving)
     }
 }
 

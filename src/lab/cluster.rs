@@ -182,6 +182,7 @@ fn node(node: &NodeState) -> Node {
         addresses: vec![node.address.into()],
         pod_cidrs: vec![plan::pod_network(node.number).into()],
         no_balancer: false,
+        leaving: false,
     }
 }
 

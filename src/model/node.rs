@@ -23,6 +23,9 @@ pub struct Node {
     /// (`spec.unschedulable`), or has the label
     /// `node.kubernetes.io/exclude-from-external-load-balancers`.
     pub no_balancer: bool,
+    /// It is being deleted: `metadata.deletionTimestamp`, or the taint by which the cluster
+    /// autoscaler announces it (KEP-3836). Balancers are to send it nothing new.
+    pub leaving: bool,
 }
 
 impl Node {

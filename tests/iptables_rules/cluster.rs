@@ -23,6 +23,7 @@ pub(crate) fn node() -> Node {
             .into(),
         pod_cidrs: Vec::new(),
         no_balancer: false,
+        leaving: false,
     }
 }
 

@@ -73,13 +73,13 @@ enum News {
 /// Announcing, on a thread of its own. Dropping it ends it at once, without a word to others; see
 /// [`leave`](Self::leave).
 #[derive(Debug)]
-pub struct Announcer {
+pub struct AddressAnnouncer {
     news: UnboundedSender<News>,
     thread: Option<JoinHandle<()>>,
     pool: Vec<AddressRange>,
 }
 
-impl Announcer {
+impl AddressAnnouncer {
     /// Starts in the network namespace of the calling thread. Nothing is announced before a
     /// snapshot comes, and before others could have been heard.
     ///

@@ -329,9 +329,14 @@ impl Keeper {
 
     /// Hands over to other nodes what this one announces. Its rules stay in force.
     pub(super) fn hand_over(&mut self) {
-        if let Some(announcer) = self.observers.announcer.take() {
-            announcer.leave();
+        if let Some(addresses) = self.observers.addresses.take() {
+            addresses.leave();
         }
+    }
+
+    /// See [`Observers::drain`].
+    pub(super) fn drain(&mut self) {
+        self.observers.drain();
     }
 
     /// Removes from the kernel what is ours.

@@ -134,7 +134,7 @@ impl Bench {
             ports: None,
             flows: None,
             dns: None,
-            announcer: None,
+            addresses: None,
             servers: Vec::new(),
             runtime: None,
             announcer: None,
