@@ -13,6 +13,8 @@
 mod api_server;
 mod support;
 
+#[path = "kubernetes/access.rs"]
+mod access;
 #[path = "run/agent.rs"]
 mod agent;
 #[path = "kubernetes/cluster.rs"]
@@ -21,5 +23,9 @@ mod cluster;
 mod failures;
 #[path = "kubernetes/following.rs"]
 mod following;
+#[path = "kubernetes/kills.rs"]
+mod kills;
 #[path = "traffic/lifecycle/stop.rs"]
 mod stop;
+#[path = "kubernetes/told.rs"]
+mod told;

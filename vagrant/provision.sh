@@ -11,7 +11,7 @@
 #
 # May be run again, after a change or in another mode. With systemd, pods and agent are transient
 # units (systemctl status portolan, journalctl -u portolan); without, plain processes with a log in
-# /var/log/portolan. A pod is a network namespace with a small web server in it.
+# /var/log/portolan. A pod is a network namespace with the small web server of portolan's own lab in it.
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 sources=$(dirname "$here")
@@ -46,7 +46,6 @@ install_package() {
     libraries=/usr/lib/$(uname -m)-linux-gnu
     have "$libraries/libmnl.so.0" libmnl0
     have "$libraries/libnftnl.so.11" libnftnl11
-    have python3 python3
     have curl curl
     have nft nftables
     [[ $mode != iptables ]] || have iptables iptables
@@ -152,13 +151,15 @@ all_pods() {
 }
 
 start_pods() {
-    local pod where ip ports
+    local pod where ip ports port options
     while read -r pod where ip _ ports; do
         [[ $where == "$node" ]] || continue
         stop "pod-$pod"
         make_namespace "$pod" "$ip"
-        # shellcheck disable=SC2086 # several ports
-        NAMESPACE=$pod start "pod-$pod" python3 "$here/pod-server.py" "$pod on $node" $ports
+        options=()
+        for port in $ports; do options+=(--tcp "$port"); done
+        NAMESPACE=$pod start "pod-$pod" "$(command -v portolan)" lab serve-pod \
+            --pod-name "$pod" --node-name "$node" "${options[@]}"
     done < <(all_pods)
 }
 

@@ -54,7 +54,7 @@ is_fair() {
 # spread TITLE URL [exact|random]: connections to one URL, and who answered.
 spread() {
     local what="$1: $2, $connections connections:" choice=${3:-$usual} answers pod count total=0
-    # One process for all: every answer ends its connection (the server speaks HTTP/1.0).
+    # One process for all: every answer ends its connection.
     answers=$(client curl -sS --max-time 60 "$2/?[1-$connections]" 2>&1) || true
     local fair=true
     for pod in "${pods[@]}"; do
@@ -66,7 +66,7 @@ spread() {
         ok "$what"
     else
         bad "$what"
-        grep -v '^mydp-. on n.,' <<<"$answers" | sort | uniq -c || true
+        grep -v '^mydp-. on n. ' <<<"$answers" | sort | uniq -c || true
     fi
 }
 

@@ -8,7 +8,7 @@ use super::facts::{NodeFacts, Prerequisites};
 use super::run::programmer::Size;
 use super::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
-use crate::kernel::nft::{NftKernel, ReadError};
+use crate::kernel::nft::NftKernel;
 use crate::model::{IpFamily, Snapshot};
 use crate::plan::diff::ServiceChange;
 
@@ -72,7 +72,7 @@ pub trait Backend: Sized {
         kernel: &mut K,
         snapshot: &Snapshot,
         take_over: bool,
-    ) -> Result<Self::Comparison, ReadError>;
+    ) -> Result<Self::Comparison, SyncError>;
 
     /// Makes the kernel hold what it should, starting from a comparison already made.
     ///
@@ -94,7 +94,7 @@ pub trait Backend: Sized {
         kernel: &mut K,
         snapshot: &Snapshot,
         comparison: &Self::Comparison,
-    ) -> Result<Vec<FamilyChanges>, ReadError>;
+    ) -> Result<Vec<FamilyChanges>, SyncError>;
 
     /// Every deviation of the kernel from what it should hold, a line each.
     ///
@@ -105,5 +105,5 @@ pub trait Backend: Sized {
         kernel: &mut K,
         snapshot: &Snapshot,
         comparison: &Self::Comparison,
-    ) -> Result<Vec<String>, ReadError>;
+    ) -> Result<Vec<String>, SyncError>;
 }

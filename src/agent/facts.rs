@@ -1,13 +1,17 @@
 //! What rules depend on besides manifests and flags: the node's addresses, families, counters and
 //! settings.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::kernel::ipvs::{IpvsSocket, Timeouts};
+use crate::kernel::link::LocalAddress;
 use crate::kernel::nfacct::{self, NfacctError};
 use crate::kernel::sysctl::{self, SysctlError};
-use crate::kernel::{Socket, link};
+use crate::kernel::{Socket, ipvs, link};
 use crate::model::IpFamily;
+use crate::plan::ipvs::DEVICE;
 use crate::translate::iptables::NfacctObjects;
 
 /// Packets for 127.0.0.0/8 may come in by other interfaces: needed for node ports on localhost.
@@ -27,6 +31,9 @@ pub enum FactsError {
     /// Settings.
     #[error(transparent)]
     Sysctl(#[from] SysctlError),
+    /// Timeouts of IPVS.
+    #[error(transparent)]
+    Ipvs(#[from] ipvs::IpvsError),
 }
 
 /// Facts of the network namespace that the calling thread is in.
@@ -64,10 +71,7 @@ impl NodeFacts {
     /// # Errors
     /// A question the kernel did not answer; "there is no such thing" is an answer.
     pub fn probe(socket: &mut Socket) -> Result<Self, FactsError> {
-        let addresses = link::local_addresses()?
-            .into_iter()
-            .map(|local| local.address)
-            .collect();
+        let addresses = addresses_of_node(link::local_addresses()?);
         let families = if has_ipv6() {
             IpFamily::ALL.to_vec()
         } else {
@@ -87,6 +91,16 @@ impl NodeFacts {
     }
 }
 
+/// All but those of the dummy device of the IPVS mode, which are addresses of Services, even where
+/// another link has them too.
+fn addresses_of_node(all: Vec<LocalAddress>) -> Vec<IpAddr> {
+    let of_services = all.iter().filter(|local| local.interface == DEVICE);
+    let of_services: BTreeSet<_> = of_services.map(|local| local.address).collect();
+    let all = all.into_iter().map(|local| local.address);
+    all.filter(|address| !of_services.contains(address))
+        .collect()
+}
+
 /// IPv6 is compiled in and not switched off, by kube-proxy's two tests.
 fn has_ipv6() -> bool {
     Path::new("/proc/net/if_inet6").exists()
@@ -102,12 +116,16 @@ fn optional_sysctl(name: &str) -> Result<Option<i64>, SysctlError> {
 }
 
 /// Things besides rules that the rules need.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prerequisites {
     /// The nfacct objects that rules name.
     pub nfacct: NfacctObjects,
     /// Node ports are to answer on 127.0.0.1.
     pub route_localnet: bool,
+    /// Settings of the IPVS mode; one that is refused is reported and does not stop the others.
+    pub sysctls: Vec<(&'static str, i64)>,
+    /// Timeouts of IPVS, where any is asked for.
+    pub timeouts: Option<Timeouts>,
 }
 
 impl Prerequisites {
@@ -115,20 +133,27 @@ impl Prerequisites {
     ///
     /// # Errors
     /// A setting cannot be read.
-    pub fn missing(self) -> Result<Vec<String>, FactsError> {
-        let off = self.route_localnet && optional_sysctl(ROUTE_LOCALNET)? != Some(1);
-        Ok(if off {
-            vec![format!("sysctl {} = 1", ROUTE_LOCALNET.replace('/', "."))]
-        } else {
-            vec![]
-        })
+    pub fn missing(&self) -> Result<Vec<String>, FactsError> {
+        let mut missing = Vec::new();
+        let route_localnet = self.route_localnet.then_some((ROUTE_LOCALNET, 1));
+        for (name, value) in route_localnet.iter().chain(&self.sysctls) {
+            if optional_sysctl(name)? != Some(*value) {
+                missing.push(setting(name, *value));
+            }
+        }
+        if let Some(timeouts) = self.timeouts
+            && !timeouts.is_met_by(IpvsSocket::open()?.timeouts()?)
+        {
+            missing.push(words(timeouts));
+        }
+        Ok(missing)
     }
 
     /// Meets them, changing only what differs, and names what was changed.
     ///
     /// # Errors
     /// The kernel refused a counter or a setting.
-    pub fn ensure(self, socket: &mut Socket) -> Result<Vec<String>, FactsError> {
+    pub fn ensure(&self, socket: &mut Socket) -> Result<Vec<String>, FactsError> {
         let mut done = Vec::new();
         let counters = [
             (
@@ -146,8 +171,33 @@ impl Prerequisites {
             }
         }
         if self.route_localnet && sysctl::set(ROUTE_LOCALNET, 1)? {
-            done.push(format!("sysctl {} = 1", ROUTE_LOCALNET.replace('/', ".")));
+            done.push(setting(ROUTE_LOCALNET, 1));
+        }
+        for (name, value) in &self.sysctls {
+            match sysctl::set(name, *value) {
+                Ok(true) => done.push(setting(name, *value)),
+                Ok(false) => {}
+                Err(error) => {
+                    let reason = std::error::Error::source(&error).map(ToString::to_string);
+                    let reason = reason.unwrap_or_default();
+                    tracing::warn!("{error}: {reason}; the IPVS mode needs it");
+                }
+            }
+        }
+        if let Some(timeouts) = self.timeouts
+            && IpvsSocket::open()?.set_timeouts(timeouts)?
+        {
+            done.push(words(timeouts));
         }
         Ok(done)
     }
+}
+
+fn setting(name: &str, value: i64) -> String {
+    format!("sysctl {} = {value}", name.replace('/', "."))
+}
+
+fn words(timeouts: Timeouts) -> String {
+    let Timeouts { tcp, tcp_fin, udp } = timeouts;
+    format!("ipvs timeouts tcp {tcp} tcpfin {tcp_fin} udp {udp} (seconds; 0 for the kernel's)")
 }

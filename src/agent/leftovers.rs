@@ -10,6 +10,7 @@ use super::sync::{Load, SyncError};
 use crate::kernel::nft::{NftKernel, ReadError};
 use crate::model::IpFamily;
 use crate::plan::diff::{NoRuleset, Plan, Step, cleanup};
+use crate::plan::nftables::IPVS_TABLE;
 use crate::plan::op::{Op, TableRef};
 use crate::plan::xtables::rule::XtTable;
 use crate::translate::nftables::TABLE;
@@ -41,12 +42,14 @@ pub enum For {
     Iptables,
     /// portolan's nftables mode.
     Nftables,
+    /// portolan's IPVS mode.
+    Ipvs,
     /// Nobody: everything of portolan's and of kube-proxy's but iptables rules.
     Cleanup,
 }
 
 impl Leftovers {
-    /// Finds what is left of others. portolan's own table always goes when the mode changes;
+    /// Finds what is left of others. portolan's own tables always go when the mode changes;
     /// everything else only if `take_over` says so.
     ///
     /// # Errors
@@ -65,12 +68,14 @@ impl Leftovers {
             let mut nat = false;
             kernel.dump_tables(family, &mut |table| {
                 nat |= table.name == XtTable::Nat.name();
-                let own = table.name == TABLE && whose != For::Nftables;
+                let own = (table.name == TABLE && whose != For::Nftables)
+                    || (table.name == IPVS_TABLE && whose != For::Ipvs);
                 if table.name == KUBE_PROXY || own {
                     found.tables.push(table_ref(family, table.name));
                 }
             })?;
-            if nat && whose == For::Nftables && has_iptables_rules(kernel, family)? {
+            let native = matches!(whose, For::Nftables | For::Ipvs);
+            if nat && native && has_iptables_rules(kernel, family)? {
                 found.iptables.push(family);
             }
         }
@@ -138,7 +143,7 @@ impl Leftovers {
 }
 
 fn is_ours(table: &TableRef) -> bool {
-    &*table.name == TABLE
+    [TABLE, IPVS_TABLE].contains(&&*table.name)
 }
 
 fn words(table: &TableRef) -> String {

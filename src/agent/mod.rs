@@ -14,6 +14,7 @@ pub mod health;
 pub mod health_check_ports;
 mod hearing;
 pub mod iptables;
+pub mod ipvs;
 pub mod leftovers;
 pub mod live;
 pub mod metrics;

@@ -2,6 +2,7 @@
 //!
 //! The same for all modes: what is compared, and with what, is the mode's.
 
+use crate::kernel::ipvs;
 use crate::kernel::nft::{CommitError, EncodeError, NftBatch, NftKernel, ReadError};
 use crate::plan::diff::Step;
 
@@ -27,9 +28,35 @@ pub enum SyncError {
     /// The kernel did not take the changes.
     #[error("committing the changes; the rules are as they were before")]
     Commit(#[from] CommitError),
+    /// What the IPVS mode needs of the kernel is not there.
+    #[error(transparent)]
+    Capability(#[from] ipvs::ProbeError),
+    /// IPVS could not be read or changed.
+    #[error(transparent)]
+    Ipvs(#[from] ipvs::IpvsError),
+    /// The kernel refused steps of a change of IPVS; the others are done.
+    #[error("the kernel refused {} of the changes of IPVS: {}; tried again with the next sync", refused.len(), listed(refused))]
+    Steps {
+        /// Which.
+        refused: Vec<ipvs::Refused>,
+    },
     /// Other programs kept changing nf_tables.
     #[error("other programs changed nf_tables in between, {ATTEMPTS} times over; try again")]
     Busy,
+}
+
+/// The first few.
+fn listed(refused: &[ipvs::Refused]) -> String {
+    const SHOWN: usize = 5;
+    let mut texts: Vec<_> = refused
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if refused.len() > SHOWN {
+        texts.push(format!("and {} more", refused.len() - SHOWN));
+    }
+    texts.join("; ")
 }
 
 /// What a sync did.
@@ -69,10 +96,10 @@ pub trait Comparison {
 ///
 /// # Errors
 /// See [`SyncError`].
-pub fn until_done<K: NftKernel, C: Comparison>(
+pub fn until_done<K: NftKernel, C: Comparison, E: Into<SyncError>>(
     kernel: &mut K,
     mut comparison: C,
-    mut again: impl FnMut(&mut K) -> Result<C, ReadError>,
+    mut again: impl FnMut(&mut K) -> Result<C, E>,
 ) -> Result<(Done, C), SyncError> {
     let mut done = Done::default();
     for attempt in 1..=ATTEMPTS {
@@ -87,7 +114,7 @@ pub fn until_done<K: NftKernel, C: Comparison>(
             Err(SyncError::Commit(CommitError::Refused { .. })) if !bound => {}
             Err(error) => return Err(error),
         }
-        comparison = again(kernel)?;
+        comparison = again(kernel).map_err(Into::into)?;
         if comparison.is_equal() {
             return Ok((done, comparison));
         }

@@ -7,6 +7,7 @@ use super::session;
 use super::{Exit, Failure, report};
 use crate::agent::cleanup::Removal;
 use crate::agent::iptables::fetch;
+use crate::agent::ipvs::cleanup::IpvsRemoval;
 use crate::plan::diff::{NoRuleset, changes};
 
 /// Arguments of `cleanup`.
@@ -38,7 +39,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 fn cleanup(args: &Args) -> Result<Exit, Failure> {
     let mut socket = session::privileged_socket()?;
     let removal = Removal::find(&mut socket)?;
-    if removal.is_empty() {
+    let ipvs = IpvsRemoval::find(&mut socket)?;
+    if removal.is_empty() && ipvs.is_empty() {
         writeln!(io::stdout(), "nothing to remove")?;
         return Ok(Exit::Done);
     }
@@ -51,10 +53,16 @@ fn cleanup(args: &Args) -> Result<Exit, Failure> {
     for line in removal.tables.removals() {
         report::unified(&format!("-{line}"), &mut out)?;
     }
+    for line in ipvs.lines() {
+        report::unified(&line, &mut out)?;
+    }
     if args.dry_run {
         return Ok(Exit::Done);
     }
-    let summary = removal.summary();
+    let mut summary = removal.summary();
+    summary.extend(ipvs.summary());
+    // The table says which virtual servers are ours: it goes when they are gone.
+    ipvs.commit()?;
     removal.commit(&mut socket)?;
     writeln!(out, "removed: {}", summary.join("; "))?;
     Ok(Exit::Done)

@@ -39,7 +39,7 @@ pub(super) struct OriginArgs {
     master: Option<String>,
 
     /// Open a watch of the API again that was silent for so long
-    #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     watch_silence: Duration,
 
     /// Fail /livez if a watch stays silent for so long although the API server answers

@@ -4,21 +4,26 @@ use std::io::{self, Write};
 
 use anyhow::anyhow;
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::args::{self, InputArgs};
 use super::{Exit, Failure};
+use crate::agent::backend::Backend as _;
 use crate::agent::cluster::StateAccess;
 use crate::agent::facts::NodeFacts;
 use crate::agent::iptables::options::iptables_options;
+use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::options::nftables_options;
 use crate::agent::node::own_node;
 use crate::agent::userspace::rendered;
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
 use crate::model::Snapshot;
+use crate::plan::ipvs::text;
 use crate::plan::xtables::rule::XtRuleset;
 use crate::plan::xtables::save;
-use crate::plan::{json, nft_text, nftables};
+use crate::plan::{self, nft_text, nftables};
 use crate::translate::iptables::IptablesRuleset;
+use crate::translate::ipvs::IpvsTable;
 use crate::translate::nftables::NftablesRuleset;
 
 /// `-o` of `render`.
@@ -28,6 +33,8 @@ pub(super) enum Format {
     IptablesSave,
     /// What nft -f loads, as nft list ruleset prints it
     Nft,
+    /// As ipvsadm-save -n prints; ipvs mode only
+    IpvsadmSave,
     /// For machines
     Json,
 }
@@ -47,7 +54,7 @@ pub struct Args {
     #[command(flatten)]
     input: InputArgs,
 
-    /// Output format [default: nft; iptables-save in iptables mode]
+    /// Output format [default: nft; iptables-save in iptables mode, ipvsadm-save in ipvs mode]
     #[arg(short, long, value_enum)]
     output: Option<Format>,
 
@@ -80,6 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let text = match config.mode {
         Mode::Nftables => nftables(&cluster.snapshot, &config, &facts, format),
         Mode::Iptables => iptables(&cluster.snapshot, &config, &facts, format)?,
+        Mode::Ipvs => ipvs(&cluster.snapshot, &config, &facts, format),
         Mode::Userspace => userspace(&cluster.snapshot, &config, &facts, format),
     };
     io::stdout().lock().write_all(text.as_bytes())?;
@@ -89,14 +97,20 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 /// The format asked for, or what users of the mode know best.
 fn format(asked: Option<Format>, mode: Mode) -> Result<Format, Failure> {
     match (asked, mode) {
-        (Some(Format::IptablesSave), Mode::Nftables | Mode::Userspace) => {
+        (Some(Format::IptablesSave), Mode::Nftables | Mode::Ipvs | Mode::Userspace) => {
             Err(Failure::bad_input(anyhow!(
                 "-o iptables-save: rules of this mode are no iptables rules; use -o nft, or --mode iptables"
+            )))
+        }
+        (Some(Format::IpvsadmSave), Mode::Nftables | Mode::Iptables | Mode::Userspace) => {
+            Err(Failure::bad_input(anyhow!(
+                "-o ipvsadm-save: there are virtual servers only with --mode ipvs"
             )))
         }
         (Some(format), _) => Ok(format),
         (None, Mode::Nftables | Mode::Userspace) => Ok(Format::Nft),
         (None, Mode::Iptables) => Ok(Format::IptablesSave),
+        (None, Mode::Ipvs) => Ok(Format::IpvsadmSave),
     }
 }
 
@@ -113,6 +127,32 @@ fn nftables(
         format!("{:#}\n", serde_json::Value::from(tables))
     } else {
         rulesets.map(|r| nftables::text::ruleset(&r)).collect()
+    }
+}
+
+/// Virtual servers, or the table beside them, or both for machines.
+fn ipvs(snapshot: &Snapshot, config: &ProxyConfig, facts: &NodeFacts, format: Format) -> String {
+    let backend = Ipvs::new(snapshot, config, facts);
+    let (tables, _) = backend.tables(snapshot);
+    match format {
+        Format::Json => {
+            let family = |table: &IpvsTable| {
+                json!({
+                    "ipvs": plan::ipvs::json::state(table.servers(), table.addresses()),
+                    "nftables": nftables::json::ruleset(table),
+                })
+            };
+            let families: Vec<_> = tables.iter().map(family).collect();
+            format!("{:#}\n", serde_json::Value::from(families))
+        }
+        Format::Nft => {
+            let texts = tables.iter().map(|table| nftables::text::ruleset(table));
+            texts.collect()
+        }
+        Format::IpvsadmSave | Format::IptablesSave => {
+            let saved = tables.iter().map(|table| text::save(table.servers()));
+            saved.collect()
+        }
     }
 }
 
@@ -155,7 +195,7 @@ fn iptables(
                 nft_text::write(ruleset, &mut text)?;
             }
         }
-        Format::Json => json::write(&rulesets, &mut text)?,
+        Format::Json | Format::IpvsadmSave => plan::json::write(&rulesets, &mut text)?,
     }
     Ok(text)
 }

@@ -15,6 +15,7 @@ use super::origin::OriginArgs;
 use super::userspace::UserspaceFlags;
 use super::{Exit, Failure, cleanup};
 use crate::agent::iptables::live::LiveSync as LiveIptables;
+use crate::agent::ipvs::live::LiveSync as LiveIpvs;
 use crate::agent::nftables::live::LiveSync as LiveNftables;
 use crate::agent::run::programmer::{ProgramError, Programmer};
 use crate::agent::run::{self, Origin, Periods, RunError, RunOptions};
@@ -209,6 +210,7 @@ fn programmer(
     Ok(match mode {
         Mode::Nftables => Box::new(LiveNftables::new(socket, config, take_over)?),
         Mode::Iptables => Box::new(LiveIptables::new(socket, config, take_over)?),
+        Mode::Ipvs => Box::new(LiveIpvs::new(socket, config, take_over)?),
         Mode::Userspace => Box::new(LiveUserspace::new(socket, config, take_over, userspace)?),
     })
 }
@@ -234,7 +236,7 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let healthz = address("--healthz-bind-address", &healthz, HEALTHZ_PORT);
     mistakes.extend(accepted.mistake());
     let min_sync = flags.min_sync_period.unwrap_or(match args.rules.mode {
-        Mode::Nftables | Mode::Userspace => Duration::ZERO,
+        Mode::Nftables | Mode::Ipvs | Mode::Userspace => Duration::ZERO,
         Mode::Iptables => Duration::from_secs(1).min(flags.sync_period),
     });
     if flags.sync_period.is_zero() {

@@ -11,10 +11,11 @@ use crate::agent::cluster::{Cluster, StateAccess};
 use crate::agent::conntrack;
 use crate::agent::facts::{FactsError, NodeFacts};
 use crate::agent::iptables::Iptables;
+use crate::agent::ipvs::Ipvs;
 use crate::agent::nftables::Nftables;
-use crate::agent::sync::Done;
+use crate::agent::sync::{Done, SyncError};
 use crate::config::{Mode, ProxyConfig, ProxyFlags};
-use crate::kernel::nft::{NftKernel, ReadError};
+use crate::kernel::nft::NftKernel;
 use crate::kernel::{Socket, netns};
 
 /// Beyond this many steps `apply` shows counts instead of service names.
@@ -35,6 +36,7 @@ pub(super) fn run_in_mode(
     in_netns(netns, || match mode {
         Mode::Nftables => verb.run::<Nftables>(),
         Mode::Iptables => verb.run::<Iptables>(),
+        Mode::Ipvs => verb.run::<Ipvs>(),
         Mode::Userspace => Err(Failure::bad_input(anyhow!(
             "--mode userspace: needs a process that forwards, and only that knows where its rules \
              lead; use portolan run --mode userspace, which checks and repairs them by itself"
@@ -87,7 +89,7 @@ impl<B: Backend> Session<B> {
     }
 
     /// Compares the kernel with what it should hold.
-    pub(super) fn compare(&mut self, take_over: bool) -> Result<B::Comparison, ReadError> {
+    pub(super) fn compare(&mut self, take_over: bool) -> Result<B::Comparison, SyncError> {
         let snapshot = &self.cluster.snapshot;
         self.backend.compare(&mut self.socket, snapshot, take_over)
     }
@@ -132,7 +134,7 @@ impl<B: Backend> Session<B> {
     pub(super) fn changes(
         &mut self,
         comparison: &B::Comparison,
-    ) -> Result<Vec<FamilyChanges>, ReadError> {
+    ) -> Result<Vec<FamilyChanges>, SyncError> {
         let snapshot = &self.cluster.snapshot;
         self.backend.changes(&mut self.socket, snapshot, comparison)
     }
@@ -141,7 +143,7 @@ impl<B: Backend> Session<B> {
     pub(super) fn deviations(
         &mut self,
         comparison: &B::Comparison,
-    ) -> Result<Vec<String>, ReadError> {
+    ) -> Result<Vec<String>, SyncError> {
         let snapshot = &self.cluster.snapshot;
         self.backend
             .deviations(&mut self.socket, snapshot, comparison)

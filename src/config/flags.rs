@@ -3,6 +3,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::ipvs::IpvsFlags;
+
 /// `--mode`: the back end that rules are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -10,6 +12,8 @@ pub enum Mode {
     Nftables,
     /// kube-proxy's iptables rules, as nf_tables objects that iptables-nft shows and edits.
     Iptables,
+    /// IPVS virtual servers on the dummy device kube-ipvs0, with a small nftables table beside them.
+    Ipvs,
     /// The agent itself takes connections and makes others to endpoints; `run` only.
     Userspace,
 }
@@ -111,6 +115,13 @@ pub struct ProxyFlags {
         default_missing_value = "true"
     )]
     pub iptables_localhost_nodeports: bool,
+
+    #[command(flatten)]
+    #[allow(
+        missing_docs,
+        reason = "a doc comment would become the help of all flags"
+    )]
+    pub ipvs: IpvsFlags,
 }
 
 impl ProxyFlags {

@@ -5,11 +5,13 @@
 
 mod duration;
 mod flags;
+mod ipvs;
 pub mod kube_proxy;
 mod node;
 mod proxy;
 
 pub use duration::duration;
 pub use flags::{DetectLocalMode, Mode, ProxyFlags};
+pub use ipvs::{IpvsConfig, IpvsFlags};
 pub use node::NodeFlags;
 pub use proxy::{ConfigErrors, DetectLocal, NodePortSelector, ProxyConfig};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::flags::{DetectLocalMode, Mode, ProxyFlags};
+use super::ipvs::IpvsConfig;
 use crate::model::IpFamily;
 
 /// Every mistake found in one command line.
@@ -66,6 +67,8 @@ pub struct ProxyConfig {
     pub masquerade_bit: u8,
     /// Node ports on 127.0.0.1 wanted.
     pub localhost_node_ports: bool,
+    /// What only the IPVS mode reads.
+    pub ipvs: IpvsConfig,
 }
 
 impl ProxyConfig {
@@ -86,6 +89,7 @@ impl ProxyConfig {
             masquerade_all: flags.masquerade_all,
             masquerade_bit: flags.iptables_masquerade_bit,
             localhost_node_ports: flags.iptables_localhost_nodeports,
+            ipvs: IpvsConfig::from_flags(&flags.ipvs, &mut errors),
         };
         if flags.iptables_masquerade_bit > 31 {
             errors.push(format!(
@@ -131,7 +135,7 @@ fn node_name(flags: &ProxyFlags, host_name: &str, errors: &mut Vec<String>) -> A
 }
 
 /// Parses a comma-separated list of CIDRs; host bits are dropped, as kube-proxy does.
-fn cidr_list(flag: &str, text: &str, errors: &mut Vec<String>) -> Vec<IpNet> {
+pub(super) fn cidr_list(flag: &str, text: &str, errors: &mut Vec<String>) -> Vec<IpNet> {
     let parse = |part: &str| match part.trim().parse::<IpNet>() {
         Ok(net) => Some(net.trunc()),
         Err(_) => {

@@ -11,10 +11,12 @@
 //! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
 //!   network namespace with a host name and files under `/etc` of its own.
 //! * [`memory`]: pages of this process.
+//! * [`wakes`]: several things to wait for as one, and an alarm among them.
 //! * [`datagrams`]: many UDP datagrams in one system call.
 //! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
-//! * [`sysctl`], [`link`]: kernel settings and local addresses of the namespace a thread is in.
+//! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
+//! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
 //!
 //! Everything here but [`nft::NftListener`] is synchronous and acts on the network namespace of the calling thread; a
 //! netlink socket stays in the namespace it was opened in.
@@ -26,6 +28,7 @@
 pub mod address;
 pub mod conntrack;
 pub mod datagrams;
+pub mod ipvs;
 pub mod limits;
 pub mod link;
 pub mod memory;
@@ -40,5 +43,6 @@ pub mod readiness;
 pub mod splice;
 pub mod sysctl;
 pub mod view;
+pub mod wakes;
 
 pub use netlink::Socket;

@@ -155,6 +155,8 @@ pub struct Service {
     pub publish_not_ready_addresses: bool,
     /// Carries the label `service.kubernetes.io/service-proxy-name`: another proxy's business.
     pub other_proxy: bool,
+    /// `metadata.annotations` that begin with `portolan.dev/`.
+    pub annotations: BTreeMap<Box<str>, Box<str>>,
     /// `metadata.creationTimestamp`, RFC 3339, for `get`.
     pub creation_timestamp: Option<Box<str>>,
 }
@@ -185,6 +187,7 @@ impl Service {
             traffic_distribution: None,
             publish_not_ready_addresses: false,
             other_proxy: false,
+            annotations: BTreeMap::new(),
             creation_timestamp: None,
         }
     }

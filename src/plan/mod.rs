@@ -1,6 +1,6 @@
 //! What the kernel should hold, what it does hold, and the steps between.
 //!
-//! Owns the vocabulary of kernel objects ([`expr`], [`op`], [`xtables`]), the comparison of
+//! Owns the vocabulary of kernel objects ([`expr`], [`op`], [`xtables`], [`ipvs`]), the comparison of
 //! desired and present state ([`diff`]) and the text forms people read. Pure: no I/O, no sockets.
 //! Must not know Kubernetes.
 
@@ -8,6 +8,7 @@ pub mod diff;
 pub mod digest;
 pub mod expr;
 mod expr_text;
+pub mod ipvs;
 pub mod json;
 pub mod nft_text;
 pub mod nftables;

@@ -35,6 +35,8 @@ pub(crate) struct Rules {
     pub(crate) pages_expire: bool,
     /// The end of a streamed list is never said, as servers do that do not know the parameter.
     pub(crate) endless_lists: bool,
+    /// Nobody may write Events.
+    pub(crate) events_forbidden: bool,
 }
 
 /// What was asked.
@@ -63,6 +65,7 @@ impl Api {
             token: None,
             pages_expire: false,
             endless_lists: false,
+            events_forbidden: false,
         };
         Self {
             store: Mutex::new(store),
@@ -127,6 +130,9 @@ pub(super) async fn serve(api: Arc<Api>) -> SocketAddr {
 }
 
 async fn event(State(api): State<Arc<Api>>, body: Bytes) -> Response {
+    if api.rules_now().events_forbidden {
+        return status(403, "Forbidden", "events is forbidden");
+    }
     let event: Value = serde_json::from_slice(&body).expect("JSON");
     api.seen.lock().unwrap().events.push(event.clone());
     (StatusCode::CREATED, event.to_string()).into_response()

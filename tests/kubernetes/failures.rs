@@ -125,8 +125,9 @@ fn a_connection_that_is_dead_without_either_end_knowing_is_noticed() {
     eventually("the change arrives after all", || {
         dial.answer().server == "pod-2"
     });
-    agent.eventually("it is said", |agent| {
-        agent.log().contains("silent for too long")
+    agent.eventually("it is counted", |agent| {
+        let silent = "{reason=\"silent\",resource=\"endpointslices\"}";
+        agent.metric(&format!("portolan_source_failures_total{silent}")) > Some(0.5)
     });
 }
 

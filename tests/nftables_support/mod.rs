@@ -73,6 +73,7 @@ pub(crate) fn service(name: &str, cluster_ip: &str, port_name: &str, port: u16) 
         external_traffic_policy: TrafficPolicy::Cluster,
         health_check_node_port: None,
         allocate_node_ports: true,
+        annotations: std::collections::BTreeMap::new(),
         traffic_distribution: None,
         publish_not_ready_addresses: false,
         other_proxy: false,

@@ -15,6 +15,7 @@ pub(crate) struct Service {
     name: String,
     spec: Value,
     status: Value,
+    annotations: Value,
     ports: Vec<Port>,
 }
 
@@ -52,6 +53,7 @@ impl Service {
             name: name.to_owned(),
             spec,
             status: json!({}),
+            annotations: json!({}),
             ports: Vec::new(),
         };
         service.port(Protocol::Tcp, 80)
@@ -99,6 +101,12 @@ impl Service {
     pub(crate) fn load_balancer_with(mut self, ingress: Value) -> Self {
         self.status = json!({"loadBalancer": {"ingress": [ingress]}});
         self.field("type", json!("LoadBalancer"))
+    }
+
+    /// Adds an annotation.
+    pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations[name] = json!(value);
+        self
     }
 
     /// Sets a field of `spec`.
@@ -193,7 +201,11 @@ impl Service {
         json!({
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"namespace": "default", "name": self.name},
+            "metadata": {
+                "namespace": "default",
+                "name": self.name,
+                "annotations": self.annotations,
+            },
             "spec": spec,
             "status": self.status,
         })

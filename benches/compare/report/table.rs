@@ -65,7 +65,15 @@ fn wall_and_cpu(row: &Measured) -> String {
 /// A figure that a program tells of itself.
 type Figure = (&'static str, Of, fn(Option<f64>) -> String);
 
-const FIGURES: [Figure; 3] = [
+/// The parsing of a start, apart from the programming.
+const PARSING: &str = "start → manifests parsed";
+
+const FIGURES: [Figure; 4] = [
+    (
+        PARSING,
+        |run| Some(run.wall_seconds - run.sync_seconds?),
+        time,
+    ),
     (
         "manifests parsed → in the kernel",
         |run| run.sync_seconds,
@@ -80,6 +88,9 @@ fn inside(results: &Results) -> Table {
     let mut table = Table::across(results, "What the agents tell of themselves", &heads);
     for (case, tool) in kinds(results) {
         for (name, of, show) in FIGURES {
+            if name == PARSING && !matches!(case, Case::Cold | Case::Restart) {
+                continue;
+            }
             let median = |services| {
                 let row = results.find(services, case, tool)?;
                 row.median(of).map(|value| show(Some(value)))

@@ -118,10 +118,10 @@ impl Backend for Iptables {
         kernel: &mut K,
         snapshot: &Snapshot,
         take_over: bool,
-    ) -> Result<IptablesComparison, ReadError> {
+    ) -> Result<IptablesComparison, SyncError> {
         let rulesets = self.rulesets(snapshot);
         let desired: Vec<_> = rulesets.iter().map(|r| DesiredState::of(r)).collect();
-        compare(kernel, &desired, take_over)
+        Ok(compare(kernel, &desired, take_over)?)
     }
 
     fn commit<K: NftKernel>(
@@ -149,7 +149,7 @@ impl Backend for Iptables {
         kernel: &mut K,
         snapshot: &Snapshot,
         comparison: &IptablesComparison,
-    ) -> Result<Vec<FamilyChanges>, ReadError> {
+    ) -> Result<Vec<FamilyChanges>, SyncError> {
         let mut all = Vec::new();
         for (ruleset, plan) in self.rulesets(snapshot).iter().zip(&comparison.rules.plans) {
             let changes = changes(plan, ruleset, &mut fetch(kernel, plan.family()))?;
@@ -168,7 +168,7 @@ impl Backend for Iptables {
         kernel: &mut K,
         snapshot: &Snapshot,
         comparison: &IptablesComparison,
-    ) -> Result<Vec<String>, ReadError> {
+    ) -> Result<Vec<String>, SyncError> {
         let mut all = Vec::new();
         for (ruleset, plan) in self.rulesets(snapshot).iter().zip(&comparison.rules.plans) {
             let found = verify(plan, ruleset, &mut fetch(kernel, plan.family()))?;

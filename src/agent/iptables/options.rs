@@ -41,5 +41,6 @@ pub fn prerequisites(options: &[IptablesOptions]) -> Prerequisites {
             .first()
             .map_or_else(NfacctObjects::default, |options| options.nfacct),
         route_localnet: ipv4.is_some_and(|options| options.localhost_node_ports),
+        ..Prerequisites::default()
     }
 }

@@ -10,7 +10,7 @@ use crate::agent::backend::{Backend, FamilyChanges};
 use crate::agent::facts::{NodeFacts, Prerequisites};
 use crate::agent::sync::{Done, SyncError, until_done};
 use crate::config::ProxyConfig;
-use crate::kernel::nft::{NftKernel, READ_PATIENCE, ReadError};
+use crate::kernel::nft::{NftKernel, READ_PATIENCE};
 use crate::model::Snapshot;
 use crate::plan::nftables::{TableState, deviations};
 use crate::translate::nftables::{LiveTable, NftablesOptions, NftablesRuleset};
@@ -54,7 +54,7 @@ impl Backend for Nftables {
         kernel: &mut K,
         snapshot: &Snapshot,
         take_over: bool,
-    ) -> Result<LiveComparison, ReadError> {
+    ) -> Result<LiveComparison, SyncError> {
         let comparison =
             LiveComparison::new(kernel, snapshot, &self.options, take_over, READ_PATIENCE)?;
         for conflict in comparison.tables().flat_map(LiveTable::conflicts) {
@@ -85,7 +85,7 @@ impl Backend for Nftables {
         kernel: &mut K,
         snapshot: &Snapshot,
         _: &LiveComparison,
-    ) -> Result<Vec<FamilyChanges>, ReadError> {
+    ) -> Result<Vec<FamilyChanges>, SyncError> {
         let rulesets = self.rulesets(snapshot);
         let desired = rulesets.iter().map(|r| TableState::of(r)).collect();
         let tables = comparison::compare(kernel, desired)?;
@@ -100,7 +100,7 @@ impl Backend for Nftables {
         kernel: &mut K,
         snapshot: &Snapshot,
         _: &LiveComparison,
-    ) -> Result<Vec<String>, ReadError> {
+    ) -> Result<Vec<String>, SyncError> {
         let rulesets = self.rulesets(snapshot);
         let desired = rulesets.iter().map(|r| TableState::of(r)).collect();
         let tables = comparison::compare(kernel, desired)?;

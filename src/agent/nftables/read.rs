@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::kernel::nft::{NftKernel, ReadError};
-use crate::plan::nftables::{AFFINITY, COMMENT, TableState};
+use crate::plan::nftables::{AFFINITY, TableState, comment_of};
 use crate::plan::op::{Hook, SetRef, TableRef};
 
 /// Up to this many elements a set is dumped: 0.3 s of kernel time on 2 GHz cores.
@@ -91,7 +91,7 @@ fn read_itself<K: NftKernel>(kernel: &mut K, state: &mut TableState) -> Result<b
             state.flaws.push("dormant".to_owned());
         }
         match view.comment {
-            Some(COMMENT) => {}
+            Some(comment) if comment == comment_of(view.name) => {}
             Some(other) => state.flaws.push(format!("another layout: {other:?}")),
             None => state.flaws.push("another layout: no comment".to_owned()),
         }

@@ -17,7 +17,9 @@ use crate::model::{Snapshot, SnapshotDelta};
 use crate::source::changes::Changes;
 use crate::source::kubernetes::live::{LiveCluster, News};
 use crate::source::kubernetes::vital::Vital;
-use crate::source::kubernetes::{Batch, KubernetesOptions, Resource, Selection, Watches};
+use crate::source::kubernetes::{
+    Announcer, Batch, KubernetesOptions, Resource, Selection, Watches,
+};
 use crate::source::manifest::Note;
 use crate::source::watch::WatchList;
 
@@ -66,6 +68,11 @@ impl Cluster {
             vital,
             no_files: WatchList::default(),
         })
+    }
+
+    /// Events on the own Node.
+    pub(super) fn announcer(&self) -> Announcer {
+        self.watches.announcer().clone()
     }
 
     /// Signs of life of the watches.

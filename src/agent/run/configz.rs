@@ -23,6 +23,7 @@ pub(super) fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Nftables => "nftables",
         Mode::Iptables => "iptables",
+        Mode::Ipvs => "ipvs",
         Mode::Userspace => "userspace",
     }
 }

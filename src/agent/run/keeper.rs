@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::announcements;
 use super::observers::Observers;
 use super::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync};
 use super::source::Source;
@@ -90,6 +91,13 @@ impl Keeper {
         keeper.rebind_later(now);
         keeper.listen(now);
         Ok(keeper)
+    }
+
+    /// Makes known in the cluster that the first load is in the kernel.
+    pub(super) fn announce_start(&self, mode: &str) {
+        let services = self.snapshot.services.len();
+        self.observers
+            .announce(announcements::started(mode, services));
     }
 
     /// What the kernel is held to.
@@ -197,6 +205,7 @@ impl Keeper {
         if news {
             let what = repair::together(heard.iter().map(|foreign| &*foreign.text));
             if storm {
+                self.observers.announce(announcements::contested());
                 tracing::warn!(
                     "{what}; other programs keep changing what is ours, repairing less often"
                 );
@@ -287,6 +296,7 @@ impl Keeper {
         self.pace.succeeded(now);
         if self.failure.take().is_some() {
             tracing::info!("programming succeeded again");
+            self.observers.announce(announcements::succeeded());
         }
         log(&work, done, elapsed);
         self.observers
@@ -308,6 +318,7 @@ impl Keeper {
             tracing::debug!("{text}");
         } else {
             tracing::warn!("{text}; trying again");
+            self.observers.announce(announcements::failed(&text));
             self.failure = Some(text);
         }
     }

@@ -11,6 +11,7 @@
 //! to be programmed; HTTP servers and watching run on a small runtime beside it. The first load
 //! must succeed; after that no failure ends the loop: it is told, counted and tried again.
 
+mod announcements;
 mod cluster;
 pub mod configz;
 mod feeds;
@@ -18,6 +19,7 @@ mod keeper;
 pub mod names_only;
 mod no_local;
 mod observers;
+mod origin;
 pub mod programmer;
 mod source;
 mod systemd;
@@ -32,6 +34,7 @@ use std::time::Instant;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use keeper::Periods;
+pub use origin::Origin;
 
 use super::cluster::LoadError;
 use super::conntrack::changes::Before;
@@ -40,7 +43,6 @@ use super::facts::{FactsError, NodeFacts, Prerequisites};
 use super::health::Health;
 use super::health::server::{BindError, Wanted, health_router, metrics_router};
 use super::health_check_ports::{HealthCheckPorts, PortAddresses};
-use super::live::LiveSource;
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use super::node_dns::{NodeDns, NodeDnsError};
@@ -52,33 +54,16 @@ use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
 use crate::kernel::readiness::Readiness;
 use crate::model::{IpFamily, NodePortAddresses, Snapshot};
-use crate::source::kubernetes::{AccessError, KubernetesOptions};
-use crate::source::manifest::ManifestInput;
-use crate::source::watch::WatchList;
-use cluster::{Cluster, Opened};
+use crate::source::kubernetes::{AccessError, Announcer};
+use crate::source::with_causes;
 use feeds::{Event, Feeds};
 use keeper::Keeper;
 use no_local::NoLocal;
 use observers::{Flows, Observers};
 use programmer::{ProgramError, Programmer};
-use source::Source;
 
 /// Threads for HTTP and for watching files: none of it is work.
 const WORKERS: usize = 1;
-
-/// Where Services come from.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// Files.
-    Manifests {
-        /// Which.
-        input: ManifestInput,
-        /// Where allocations are kept.
-        state_dir: PathBuf,
-    },
-    /// The API server of a cluster, which allocates itself.
-    Kubernetes(KubernetesOptions),
-}
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -214,7 +199,8 @@ fn run_inside(
         .then(|| NodeDns::start(node_dns))
         .transpose()?;
     let mut observers = observers(options, programmer.families(), runtime)?;
-    let Some((source, snapshot)) = open(options, &mut feeds, &observers, runtime)? else {
+    let Some((source, snapshot)) = origin::open(options, &mut feeds, &mut observers, runtime)?
+    else {
         return Ok(());
     };
     let families = observers.families.clone();
@@ -226,7 +212,9 @@ fn run_inside(
         families,
         addresses,
     ));
-    let mut keeper = Keeper::start(programmer, source, snapshot, observers, options.periods)?;
+    let announcer = observers.announcer.clone();
+    let keeper = Keeper::start(programmer, source, snapshot, observers, options.periods);
+    let mut keeper = keeper.inspect_err(|error| not_started(announcer.as_ref(), runtime, error))?;
     if let Some(node_dns) = &mut node_dns {
         node_dns.lead()?;
     }
@@ -239,6 +227,7 @@ fn run_inside(
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION")
     );
+    keeper.announce_start(configz::mode_name(options.config.mode));
     systemd::ready();
     if let Some((path, text)) = &options.watched {
         feeds.follow_configuration(runtime, path.clone(), text.clone());
@@ -259,59 +248,11 @@ fn run_inside(
     Ok(())
 }
 
-/// A source and its first complete state.
-type Start = (Box<dyn Source>, Snapshot);
-
-/// Opens the source, and gives it with its first complete state; `None` if a signal to stop came
-/// before there was one.
-fn open(
-    options: &RunOptions,
-    feeds: &mut Feeds,
-    observers: &Observers,
-    runtime: &Handle,
-) -> Result<Option<Start>, RunError> {
-    match &options.origin {
-        Origin::Manifests { input, state_dir } => {
-            let (source, snapshot) = LiveSource::open(input.clone(), &options.config, state_dir)?;
-            Ok(Some((Box::new(source), snapshot)))
-        }
-        Origin::Kubernetes(kubernetes) => {
-            let registry = observers.metrics.registry();
-            let (config, names) = (&options.config, options.dns.is_some());
-            let cluster = Cluster::start(kubernetes, config, names, feeds, runtime, registry)?;
-            observers.health.watches(cluster.vital().clone());
-            let mut watchdog = systemd::Watchdog::new(Instant::now());
-            match cluster.open(config, feeds, &mut watchdog)? {
-                Opened::Complete(source, snapshot) => Ok(Some((source, *snapshot))),
-                Opened::Stopped(signal) => {
-                    tracing::info!(signal, "stopping before anything was programmed");
-                    Ok(None)
-                }
-            }
-        }
-    }
-}
-
-impl Origin {
-    /// No manifests, for who does not run.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self::Manifests {
-            input: ManifestInput {
-                paths: Vec::new(),
-                recursive: false,
-                strict: false,
-            },
-            state_dir: PathBuf::new(),
-        }
-    }
-
-    /// The files to watch.
-    fn files(&self) -> WatchList {
-        match self {
-            Self::Manifests { input, .. } => WatchList::of_input(input),
-            Self::Kubernetes(_) => WatchList::default(),
-        }
+/// The first load failed: who looks at the cluster is to know why.
+fn not_started(announcer: Option<&Announcer>, runtime: &Handle, error: &ProgramError) {
+    if let Some(announcer) = announcer {
+        let announcement = announcements::not_started(&with_causes(error));
+        runtime.block_on(announcer.tell_last(announcement));
     }
 }
 
@@ -365,6 +306,7 @@ fn observers(
         dns,
         servers,
         runtime: Some(runtime.clone()),
+        announcer: None,
     })
 }
 

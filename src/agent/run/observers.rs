@@ -18,6 +18,7 @@ use crate::agent::metrics::Metrics;
 use crate::config::ProxyConfig;
 use crate::dns::service::Dns;
 use crate::model::{IpFamily, Snapshot, SnapshotDelta};
+use crate::source::kubernetes::{Announcement, Announcer};
 
 /// The observers of one loop. To be used on the loop's thread, in the network namespace.
 pub(super) struct Observers {
@@ -34,6 +35,8 @@ pub(super) struct Observers {
     /// The health and the metrics server.
     pub(super) servers: Vec<Wanted>,
     pub(super) runtime: Option<Handle>,
+    /// Events on the own Node, where there is a cluster to write them to.
+    pub(super) announcer: Option<Announcer>,
 }
 
 /// What is needed to remove stale connections.
@@ -141,6 +144,13 @@ impl Observers {
     fn tell_failing_ports(&self) {
         let failing = self.ports.as_ref().map_or(0, HealthCheckPorts::failing);
         self.metrics.health_check_ports_failing(failing);
+    }
+
+    /// Makes something known in the cluster.
+    pub(super) fn announce(&self, announcement: Announcement) {
+        if let Some(announcer) = &self.announcer {
+            announcer.tell(announcement);
+        }
     }
 
     /// Some port is not served that should be.

@@ -18,6 +18,20 @@ pub(crate) fn exchange(
     seq: u32,
     each: &mut dyn FnMut(&Message<'_>),
 ) -> io::Result<()> {
+    let answer = answers(socket, request, seq, each)?;
+    answer.map_err(|reply| io::Error::from_raw_os_error(reply.errno))
+}
+
+/// The same, with the kernel's own words where it refuses the request.
+///
+/// # Errors
+/// What the socket said.
+pub(crate) fn answers(
+    socket: &mut Socket,
+    request: &[u8],
+    seq: u32,
+    each: &mut dyn FnMut(&Message<'_>),
+) -> io::Result<Result<(), ErrorReply>> {
     socket.discard_stale()?;
     socket.send(request)?;
     let portid = socket.portid();
@@ -35,10 +49,8 @@ pub(crate) fn exchange(
                 each(&message);
                 continue;
             }
-            return match ErrorReply::read(&message).map_or(0, |reply| reply.errno) {
-                0 => Ok(()),
-                errno => Err(io::Error::from_raw_os_error(errno)),
-            };
+            let refusal = ErrorReply::read(&message).filter(|reply| reply.errno != 0);
+            return Ok(refusal.map_or(Ok(()), Err));
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) mod kind {
 
 /// `NLM_F_*` header flags.
 pub(crate) mod flags {
+    /// None.
+    pub(crate) const NONE: u16 = 0;
     /// Must be set on all requests.
     pub(crate) const REQUEST: u16 = 0x1;
     /// Reply with an acknowledgement.

@@ -1,5 +1,4 @@
-//! The netlink framing that every netfilter subsystem shares: attributes, messages, errors and the
-//! socket.
+//! The netlink framing that every subsystem shares: attributes, messages, errors and the socket.
 //!
 //! Reading is done on borrowed slices without copies and without `unsafe`. Must not know any
 //! subsystem's message types.
@@ -7,6 +6,7 @@
 mod attr;
 mod exchange;
 mod message;
+mod packet;
 mod port_filter;
 mod socket;
 
@@ -15,5 +15,6 @@ pub(crate) use exchange::exchange;
 pub(crate) use message::{
     ErrorReply, Message, Messages, RequestWriter, flags, kind, put_attr, put_nested,
 };
+pub(crate) use packet::Packet;
 pub use socket::Socket;
-pub(crate) use socket::{Received, Wait};
+pub(crate) use socket::{Bus, Received, Wait};

@@ -1,4 +1,4 @@
-//! A netfilter netlink socket: opened in the network namespace of the calling thread, and bound to
+//! A netlink socket: opened in the network namespace of the calling thread, and bound to
 //! it from then on.
 //!
 //! Owns buffer sizes and the rule that every reply is taken out of the queue before the next
@@ -42,6 +42,17 @@ pub(crate) enum Received<'a> {
     Overrun,
 }
 
+/// Which of the kernel's netlink families a socket talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bus {
+    /// nf_tables, nfacct, conntrack.
+    Netfilter,
+    /// Generic netlink: IPVS.
+    Generic,
+    /// rtnetlink: links and addresses.
+    Route,
+}
+
 /// A socket to the kernel's netfilter subsystems.
 pub struct Socket {
     inner: mnl::Socket,
@@ -71,7 +82,16 @@ impl Socket {
     /// Whatever `socket(2)`, `bind(2)` or `setsockopt(2)` report. Opening needs no privilege;
     /// using the socket does.
     pub fn open() -> io::Result<Self> {
-        let inner = mnl::Socket::new(mnl::Bus::Netfilter)?;
+        Self::open_on(Bus::Netfilter)
+    }
+
+    /// The same for another family.
+    pub(crate) fn open_on(bus: Bus) -> io::Result<Self> {
+        let inner = mnl::Socket::new(match bus {
+            Bus::Netfilter => mnl::Bus::Netfilter,
+            Bus::Generic => mnl::Bus::Generic,
+            Bus::Route => mnl::Bus::Route,
+        })?;
         let socket = Self {
             inner,
             buffer: vec![0; DATAGRAM],
@@ -85,7 +105,7 @@ impl Socket {
         Ok(socket)
     }
 
-    /// The port the kernel addresses this socket by (`nlmsg_pid`). No other netfilter socket of the
+    /// The port the kernel addresses this socket by (`nlmsg_pid`). No other socket of the family in the
     /// network namespace has it as long as this one is open.
     #[must_use]
     pub fn portid(&self) -> u32 {

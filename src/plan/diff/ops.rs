@@ -8,6 +8,10 @@ use crate::plan::op::{ChainRef, Op, Place};
 use crate::plan::xtables::encode::encode;
 use crate::plan::xtables::rule::{XtChain, XtRule, XtRuleset};
 
+/// A chain that is new may be cut after so many rules: the one that leads to all Services has one
+/// for each.
+const STAGE_RULES: usize = 1000;
+
 /// A step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -88,7 +92,11 @@ impl Plan {
             chain: place.clone(),
             hook: None,
         }))?;
-        for rule in &chain.rules {
+        for (number, rule) in chain.rules.iter().enumerate() {
+            // Unfinished or not, nothing points to it yet.
+            if number > 0 && number.is_multiple_of(STAGE_RULES) {
+                emit(Step::StagePoint)?;
+            }
             emit(add(&place, Place::Append, rule, self.family))?;
         }
         emit(Step::StagePoint)

@@ -160,7 +160,12 @@ fn set_spec<'a>(
 
 /// Front ends, as the beginning of a key, with the service port in their comment.
 fn name_front_ends<'a>(state: &'a TableState, owners: &mut HashMap<&'a [u8], Arc<str>>) {
-    for set in ["no-endpoints", "external-services", "cluster-services"] {
+    for set in [
+        "no-endpoints",
+        "external-services",
+        "cluster-services",
+        "virtual-servers",
+    ] {
         let elements = state.sets.get(set).into_iter().flat_map(|s| &s.elements);
         for (key, value) in elements {
             if let Some(comment) = &value.comment {

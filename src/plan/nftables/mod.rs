@@ -31,6 +31,10 @@ use super::op::{Element, Hook, SetSpec, TableRef};
 
 /// The table's comment. A table with another one is of another layout, and is replaced.
 pub const COMMENT: &str = "Kubernetes services, layout 1";
+/// Name of the table of the IPVS mode.
+pub const IPVS_TABLE: &str = "portolan-ipvs";
+/// The comment of that one.
+pub const IPVS_COMMENT: &str = "Kubernetes services behind IPVS, layout 1";
 /// The map of endpoints, whose slots may be dealt out in any order.
 pub const ENDPOINTS: &str = "endpoints";
 /// The map that packets fill; its elements are never compared.
@@ -87,6 +91,16 @@ pub trait NftRuleset {
     fn chains(&self) -> Vec<ChainDef>;
     /// Visits the elements with the name of their set. Shared elements come once.
     fn for_each_element(&self, visit: &mut dyn FnMut(&str, Element));
+}
+
+/// The comment that a table of this name is to have.
+#[must_use]
+pub fn comment_of(table: &str) -> &'static str {
+    if table == IPVS_TABLE {
+        IPVS_COMMENT
+    } else {
+        COMMENT
+    }
 }
 
 /// The set comes and goes with a value in use.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{COMMENT, NftRuleset, RuleDef};
+use super::{NftRuleset, RuleDef, comment_of};
 use crate::plan::diff::Step;
 use crate::plan::expr::RuleBody;
 use crate::plan::op::{ChainRef, Element, Hook, Op, Place, SetRef, SetSpec, TableRef};
@@ -70,7 +70,7 @@ impl Whole<'_> {
         }
         emit(Step::Op(Op::AddCommentedTable {
             table: self.table.clone(),
-            comment: COMMENT.into(),
+            comment: comment_of(&self.table.name).into(),
         }))?;
         for (name, spec) in &self.sets {
             let (set, spec) = (self.set(name), spec.clone());

@@ -19,6 +19,8 @@ pub use shown::{Path, Shown};
 
 /// Label of an EndpointSlice that names its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// What annotations that portolan reads begin with.
+pub const OWN_ANNOTATIONS: &str = "portolan.dev/";
 /// Label that gives a Service to another proxy, whatever its value.
 pub const SERVICE_PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Label of a Node that names its zone.

@@ -63,6 +63,8 @@ pub(super) struct Follower {
     /// What was told last, so that the same is told once.
     told: Option<Failure>,
     relist: watch::Receiver<u64>,
+    /// A list was complete, once.
+    listed_once: bool,
 }
 
 impl Follower {
@@ -81,6 +83,7 @@ impl Follower {
             backoff: Backoff::default(),
             told: None,
             relist,
+            listed_once: false,
         }
     }
 
@@ -152,7 +155,9 @@ impl Follower {
                 code, retry_after, ..
             } => {
                 self.shared.vital.reached(Instant::now());
-                if self.resource.is_optional() && matches!(code, 403 | 404) {
+                let optional = self.resource.is_optional();
+                // A server that is starting refuses what it allows later: what was listed stays.
+                if optional && !self.listed_once && matches!(code, 403 | 404) {
                     self.shared.vital.given_up(self.resource);
                     let _ = self.send(vec![Update::Unavailable]).await;
                     sleep(UNAVAILABLE).await;
@@ -176,11 +181,9 @@ impl Follower {
             Failure::Refused { code, message, .. } if news => {
                 tracing::warn!(resource, code, "the API server refused: {message}");
             }
-            Failure::Silent if news => {
-                tracing::warn!(
-                    resource,
-                    "the watch was silent for too long: opening it again"
-                );
+            // Once is what a late bookmark does; twice without a byte between is trouble.
+            Failure::Silent if !news => {
+                tracing::warn!(resource, "the watch stays silent: opening it again");
             }
             other => tracing::debug!(resource, "watch: {other:?}"),
         }
@@ -200,6 +203,7 @@ impl Follower {
 
     pub(super) fn listed(&mut self) {
         self.succeeded();
+        self.listed_once = true;
         self.names.forget_unused();
     }
 

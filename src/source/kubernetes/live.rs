@@ -157,9 +157,10 @@ impl LiveCluster {
             Some(Object::Service(service)) => current.services.get(name) == Some(&**service),
             Some(Object::Node(node)) => current.nodes.get(&node.name) == Some(&**node),
             Some(Object::Slice(slice, _)) => {
-                let present = current.slices_of(&slice.service).iter();
-                self.owners.get(name) == Some(&slice.service)
-                    && present.into_iter().any(|present| present == slice)
+                let present = current.slices_of(&slice.service);
+                let found = present.binary_search_by(|present| present.name.cmp(name));
+                let found = found.ok().and_then(|index| present.get(index));
+                found == Some(slice)
             }
             Some(Object::ServiceCidr(cidrs)) => self.cidrs.get(name) == Some(cidrs),
             None => false,

@@ -6,6 +6,7 @@
 //!   done when they fail
 //! * `wire`: what of an object is kept
 //! * [`live`]: what that changes in the snapshot
+//! * `events`: Events on the own Node
 //! * [`vital`]: is a watch alive
 //!
 //! Followers run on the runtime's threads, decode and send; [`live::LiveCluster`] lives in the
@@ -13,6 +14,7 @@
 
 mod backoff;
 pub mod client;
+mod events;
 mod follow;
 mod lines;
 pub mod live;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use client::{AccessError, ApiAccess};
+pub use events::{Announcement, Announcer};
 pub use follow::Sink;
 pub use resource::{Resource, Selection};
 pub use update::{Batch, Update};
@@ -56,6 +59,7 @@ pub struct KubernetesOptions {
 #[derive(Debug)]
 pub struct Watches {
     relist: watch::Sender<u64>,
+    announcer: Announcer,
 }
 
 impl Watches {
@@ -86,7 +90,14 @@ impl Watches {
             let follower = Follower::new(Arc::clone(&shared), resource, asked.clone());
             tokio::spawn(follower.run());
         }
-        Ok(Self { relist })
+        let announcer = Announcer::start(shared);
+        Ok(Self { relist, announcer })
+    }
+
+    /// Events on the own Node.
+    #[must_use]
+    pub fn announcer(&self) -> &Announcer {
+        &self.announcer
     }
 
     /// Lists everything again.

@@ -12,7 +12,10 @@ use crate::model::{IpFamily, NodePortAddresses};
 use crate::plan::op::Element;
 
 /// Visits the addresses that accept node ports and the ranges of cluster IPs; intervals in order.
-pub(super) fn elements(options: &NftablesOptions, visit: &mut dyn FnMut(SetId, Element)) {
+pub(in crate::translate) fn elements(
+    options: &NftablesOptions,
+    visit: &mut dyn FnMut(SetId, Element),
+) {
     if let NodePortAddresses::Only(addresses) = &options.node_port_addresses {
         for address in addresses {
             let key = Key::new().address(*address).bytes();

@@ -128,7 +128,11 @@ fn payload(rule: Rule, offset: u32, len: u32, text: &str) -> Rule {
 
 /// Limits a rule to traffic of pods on this node, or to other traffic; `None` if there is no way
 /// to tell, or nothing that is other traffic.
-fn limit(rule: Rule, detector: &LocalDetector, local: bool) -> Option<Rule> {
+pub(in crate::translate) fn limit(
+    rule: Rule,
+    detector: &LocalDetector,
+    local: bool,
+) -> Option<Rule> {
     let not = if local { "" } else { "!= " };
     let interface = |rule: Rule, data: Vec<u8>, text: String| {
         let (key, dreg) = (META_IIFNAME, REG_1);
@@ -170,7 +174,7 @@ fn source_in(mut rule: Rule, cidr: &IpNet, inside: bool) -> Rule {
 }
 
 /// The rules of [`SOURCE_RANGES`] for the lengths in use, longest first.
-pub(super) fn source_ranges(family: IpFamily, lengths: &[u8]) -> Vec<RuleDef> {
+pub(in crate::translate) fn source_ranges(family: IpFamily, lengths: &[u8]) -> Vec<RuleDef> {
     let by_length = lengths.iter().map(|length| {
         let key = [&[Field::SaddrNet(*length)], &FE[..]].concat();
         let set = SetId::Sources(*length).name();

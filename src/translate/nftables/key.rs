@@ -32,7 +32,7 @@ impl fmt::Display for FrontEnd {
 }
 
 /// The address of node ports.
-pub(super) fn zero(family: IpFamily) -> IpAddr {
+pub(in crate::translate) fn zero(family: IpFamily) -> IpAddr {
     match family {
         IpFamily::V4 => Ipv4Addr::UNSPECIFIED.into(),
         IpFamily::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -41,14 +41,14 @@ pub(super) fn zero(family: IpFamily) -> IpAddr {
 
 /// A key under construction.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Key(Vec<u8>);
+pub(in crate::translate) struct Key(Vec<u8>);
 
 impl Key {
-    pub(super) fn new() -> Self {
+    pub(in crate::translate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn address(mut self, address: IpAddr) -> Self {
+    pub(in crate::translate) fn address(mut self, address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => self.0.extend(v4.octets()),
             IpAddr::V6(v6) => self.0.extend(v6.octets()),
@@ -56,39 +56,39 @@ impl Key {
         self
     }
 
-    pub(super) fn protocol(mut self, protocol: Protocol) -> Self {
+    pub(in crate::translate) fn protocol(mut self, protocol: Protocol) -> Self {
         self.0.extend([protocol.number(), 0, 0, 0]);
         self
     }
 
-    pub(super) fn port(mut self, port: u16) -> Self {
+    pub(in crate::translate) fn port(mut self, port: u16) -> Self {
         self.0.extend(port.to_be_bytes());
         self.0.extend([0, 0]);
         self
     }
 
-    pub(super) fn number(mut self, number: u32) -> Self {
+    pub(in crate::translate) fn number(mut self, number: u32) -> Self {
         self.0.extend(number.to_ne_bytes());
         self
     }
 
-    pub(super) fn front_end(self, front_end: FrontEnd) -> Self {
+    pub(in crate::translate) fn front_end(self, front_end: FrontEnd) -> Self {
         self.address(front_end.address)
             .protocol(front_end.protocol)
             .port(front_end.port)
     }
 
-    pub(super) fn socket(self, socket: SocketAddr) -> Self {
+    pub(in crate::translate) fn socket(self, socket: SocketAddr) -> Self {
         self.address(socket.ip()).port(socket.port())
     }
 
-    pub(super) fn bytes(self) -> Box<[u8]> {
+    pub(in crate::translate) fn bytes(self) -> Box<[u8]> {
         self.0.into()
     }
 }
 
 /// The endpoint that an element's data says.
-pub(super) fn socket(data: &[u8]) -> Option<SocketAddr> {
+pub(in crate::translate) fn socket(data: &[u8]) -> Option<SocketAddr> {
     let (address, port) = data.split_last_chunk::<4>()?;
     let [high, low, ..] = *port;
     let port = u16::from_be_bytes([high, low]);

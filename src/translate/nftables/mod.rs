@@ -8,18 +8,18 @@
 //! Must not read or write the kernel. No rule, chain or set may exist because a Service exists.
 
 mod claims;
-mod configured;
+pub(in crate::translate) mod configured;
 pub mod elements;
-mod fixed;
-mod key;
+pub(in crate::translate) mod fixed;
+pub(in crate::translate) mod key;
 mod live;
 mod node_dns;
 mod options;
 mod pick;
 mod remember;
-mod rule;
+pub(in crate::translate) mod rule;
 mod ruleset;
-mod sets;
+pub(in crate::translate) mod sets;
 
 pub use claims::Conflict;
 pub use key::{FrontEnd, affinity_endpoint, affinity_entry, front_end};

@@ -17,7 +17,7 @@ const CT_PROTO_DST: u32 = 12;
 
 /// A field of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(in crate::translate) enum Field {
     /// `ip daddr`.
     Daddr,
     /// `ip daddr & ZERO`: the constant address of node ports.
@@ -39,13 +39,13 @@ pub(super) enum Field {
 }
 
 /// Front end as a packet carries it.
-pub(super) const FE: [Field; 3] = [Field::Daddr, Field::Protocol, Field::Dport];
+pub(in crate::translate) const FE: [Field; 3] = [Field::Daddr, Field::Protocol, Field::Dport];
 /// Front end of a node port.
-pub(super) const NP: [Field; 3] = [Field::Zero, Field::Protocol, Field::Dport];
+pub(in crate::translate) const NP: [Field; 3] = [Field::Zero, Field::Protocol, Field::Dport];
 
 /// A rule under construction.
 #[derive(Clone, Debug)]
-pub(super) struct Rule {
+pub(in crate::translate) struct Rule {
     family: IpFamily,
     exprs: Vec<Expr>,
     texts: Vec<String>,
@@ -53,7 +53,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    pub(super) fn new(family: IpFamily) -> Self {
+    pub(in crate::translate) fn new(family: IpFamily) -> Self {
         Self {
             family,
             exprs: Vec::new(),
@@ -62,7 +62,7 @@ impl Rule {
         }
     }
 
-    pub(super) fn family(&self) -> IpFamily {
+    pub(in crate::translate) fn family(&self) -> IpFamily {
         self.family
     }
 
@@ -82,7 +82,7 @@ impl Rule {
     }
 
     /// Adds expressions without text, or with text that belongs to the next ones.
-    pub(super) fn push(mut self, expr: Expr, text: impl Into<String>) -> Self {
+    pub(in crate::translate) fn push(mut self, expr: Expr, text: impl Into<String>) -> Self {
         self.exprs.push(expr);
         let text = text.into();
         if !text.is_empty() {
@@ -91,18 +91,18 @@ impl Rule {
         self
     }
 
-    pub(super) fn text(mut self, text: impl Into<String>) -> Self {
+    pub(in crate::translate) fn text(mut self, text: impl Into<String>) -> Self {
         self.texts.push(text.into());
         self
     }
 
-    pub(super) fn comment(mut self, comment: &'static str) -> Self {
+    pub(in crate::translate) fn comment(mut self, comment: &'static str) -> Self {
         self.comment = Some(comment);
         self
     }
 
     /// Loads the fields of a key to registers from a word on; returns the word after them.
-    pub(super) fn load(&mut self, fields: &[Field], mut word: u32) -> u32 {
+    pub(in crate::translate) fn load(&mut self, fields: &[Field], mut word: u32) -> u32 {
         for field in fields {
             self.load_field(*field, register(word));
             word += self.width(*field);
@@ -169,7 +169,7 @@ impl Rule {
     }
 
     /// `KEY @set`: the packet's key is in the set.
-    pub(super) fn in_set(mut self, key: &[Field], set: &str) -> Self {
+    pub(in crate::translate) fn in_set(mut self, key: &[Field], set: &str) -> Self {
         self.load(key, 0);
         let text = format!("{} @{set}", key_text(self.family, key));
         self.push(
@@ -184,7 +184,7 @@ impl Rule {
     }
 
     /// `dnat to KEY map @map`: to the endpoint found, no match where there is none.
-    pub(super) fn dnat(mut self, key: &[Field], map: &str) -> Self {
+    pub(in crate::translate) fn dnat(mut self, key: &[Field], map: &str) -> Self {
         self.load(key, 0);
         let ip = self.family.nft_name();
         let text = format!("dnat {ip} to {} map @{map}", key_text(self.family, key));
@@ -213,7 +213,7 @@ impl Rule {
     }
 
     /// Compares register 1.
-    pub(super) fn compare(self, equal: bool, data: impl Into<Box<[u8]>>) -> Self {
+    pub(in crate::translate) fn compare(self, equal: bool, data: impl Into<Box<[u8]>>) -> Self {
         let op = if equal { CmpOp::Eq } else { CmpOp::Neq };
         let data = data.into();
         let sreg = REG_1;
@@ -221,7 +221,7 @@ impl Rule {
     }
 
     /// `value & bits != 0` of register 1, in host order.
-    pub(super) fn any_bit(self, bits: u32) -> Self {
+    pub(in crate::translate) fn any_bit(self, bits: u32) -> Self {
         self.bitwise(bits, 0).compare(false, 0_u32.to_ne_bytes())
     }
 
@@ -236,7 +236,7 @@ impl Rule {
     }
 
     /// `meta mark set (meta mark & mask) ^ xor`.
-    pub(super) fn set_mark(self, mask: u32, xor: u32, text: String) -> Self {
+    pub(in crate::translate) fn set_mark(self, mask: u32, xor: u32, text: String) -> Self {
         let load = Expr::Meta {
             key: META_MARK,
             dreg: REG_1,
@@ -249,7 +249,7 @@ impl Rule {
     }
 
     /// Marks the packet for masquerading.
-    pub(super) fn mark(self, mark: u32) -> Self {
+    pub(in crate::translate) fn mark(self, mark: u32) -> Self {
         self.set_mark(
             !mark,
             mark,
@@ -258,7 +258,7 @@ impl Rule {
     }
 
     /// `meta mark & mark != 0`.
-    pub(super) fn marked(self, mark: u32) -> Self {
+    pub(in crate::translate) fn marked(self, mark: u32) -> Self {
         let load = Expr::Meta {
             key: META_MARK,
             dreg: REG_1,
@@ -268,7 +268,7 @@ impl Rule {
     }
 
     /// `ip daddr != ADDRESS`, or of an original connection.
-    pub(super) fn address_is_not(mut self, field: Field, address: IpAddr) -> Self {
+    pub(in crate::translate) fn address_is_not(mut self, field: Field, address: IpAddr) -> Self {
         self.load(&[field], 0);
         let text = format!("{} != {address}", field_text(self.family, field));
         let bytes: Box<[u8]> = match address {
@@ -279,7 +279,7 @@ impl Rule {
     }
 
     /// `ct state new` (key 0, bit 8) and `ct status dnat` (key 2, bit 0x20).
-    pub(super) fn ct_bit(self, key: u32, bit: u32, text: &str) -> Self {
+    pub(in crate::translate) fn ct_bit(self, key: u32, bit: u32, text: &str) -> Self {
         let load = Expr::Ct {
             key,
             direction: None,
@@ -288,16 +288,16 @@ impl Rule {
         self.push(load, text).any_bit(bit)
     }
 
-    pub(super) fn ct_new(self) -> Self {
+    pub(in crate::translate) fn ct_new(self) -> Self {
         self.ct_bit(0, 8, "ct state new")
     }
 
-    pub(super) fn ct_dnat(self) -> Self {
+    pub(in crate::translate) fn ct_dnat(self) -> Self {
         self.ct_bit(2, 0x20, "ct status dnat")
     }
 
     /// `fib saddr type local` (flags 1) or `fib daddr type local` (flags 2).
-    pub(super) fn fib_local(self, flags: u32, text: &str) -> Self {
+    pub(in crate::translate) fn fib_local(self, flags: u32, text: &str) -> Self {
         let load = Expr::Fib {
             flags,
             result: 3,
@@ -306,11 +306,11 @@ impl Rule {
         self.push(load, text).compare(true, 2_u32.to_ne_bytes())
     }
 
-    pub(super) fn masquerade(self) -> Self {
+    pub(in crate::translate) fn masquerade(self) -> Self {
         self.push(Expr::Masquerade { flags: 16 }, "masquerade fully-random")
     }
 
-    pub(super) fn reject(self) -> Self {
+    pub(in crate::translate) fn reject(self) -> Self {
         let code = match self.family {
             IpFamily::V4 => 3,
             IpFamily::V6 => 4,
@@ -319,7 +319,7 @@ impl Rule {
             .push(Expr::Reject { kind: 0, code }, "reject")
     }
 
-    pub(super) fn goto(self, chain: &str) -> RuleDef {
+    pub(in crate::translate) fn goto(self, chain: &str) -> RuleDef {
         self.push(
             Expr::Verdict(Verdict::Goto(chain.into())),
             format!("goto {chain}"),
@@ -327,7 +327,7 @@ impl Rule {
         .done()
     }
 
-    pub(super) fn jump(self, chain: &str) -> RuleDef {
+    pub(in crate::translate) fn jump(self, chain: &str) -> RuleDef {
         self.push(
             Expr::Verdict(Verdict::Jump(chain.into())),
             format!("jump {chain}"),
@@ -335,11 +335,11 @@ impl Rule {
         .done()
     }
 
-    pub(super) fn ret(self) -> RuleDef {
+    pub(in crate::translate) fn ret(self) -> RuleDef {
         self.push(Expr::Verdict(Verdict::Return), "return").done()
     }
 
-    pub(super) fn drop(self) -> RuleDef {
+    pub(in crate::translate) fn drop(self) -> RuleDef {
         self.counted()
             .push(Expr::Verdict(Verdict::Drop), "drop")
             .done()
@@ -351,7 +351,7 @@ impl Rule {
     }
 
     /// The finished rule.
-    pub(super) fn done(mut self) -> RuleDef {
+    pub(in crate::translate) fn done(mut self) -> RuleDef {
         let mut userdata = Vec::new();
         if let Some(comment) = self.comment {
             // A comment of the layout is far shorter than 255 bytes.
@@ -372,7 +372,7 @@ impl Rule {
 }
 
 /// The register of a 4-byte word.
-pub(super) fn register(word: u32) -> Register {
+pub(in crate::translate) fn register(word: u32) -> Register {
     if word.is_multiple_of(4) {
         1 + word / 4
     } else {
@@ -393,12 +393,12 @@ fn mask_bytes(family: IpFamily, length: u8) -> Box<[u8]> {
 }
 
 /// A key as nft writes it.
-pub(super) fn key_text(family: IpFamily, key: &[Field]) -> String {
+pub(in crate::translate) fn key_text(family: IpFamily, key: &[Field]) -> String {
     let fields: Vec<_> = key.iter().map(|f| field_text(family, *f)).collect();
     fields.join(" . ")
 }
 
-pub(super) fn field_text(family: IpFamily, field: Field) -> String {
+pub(in crate::translate) fn field_text(family: IpFamily, field: Field) -> String {
     let ip = family.nft_name();
     match field {
         Field::Daddr => format!("{ip} daddr"),

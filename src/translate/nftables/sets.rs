@@ -288,17 +288,17 @@ impl SetId {
     }
 }
 
-fn attribute(kind: u8, value: &[u8]) -> Vec<u8> {
+pub(in crate::translate) fn attribute(kind: u8, value: &[u8]) -> Vec<u8> {
     let len = u8::try_from(value.len()).unwrap_or(u8::MAX);
     [&[kind, len], value].concat()
 }
 
 /// nft packs the types of fields 6 bits each.
-fn packed(types: &[u32]) -> u32 {
+pub(in crate::translate) fn packed(types: &[u32]) -> u32 {
     types.iter().fold(0, |packed, field| packed << 6 | field)
 }
 
-fn length(types: &[u32], family: IpFamily) -> u32 {
+pub(in crate::translate) fn length(types: &[u32], family: IpFamily) -> u32 {
     let address = u32::try_from(address_len(family)).unwrap_or(0);
     types
         .iter()
@@ -310,7 +310,7 @@ fn length(types: &[u32], family: IpFamily) -> u32 {
 }
 
 /// What nft stores in place of a `typeof`: a concatenation of nothing.
-const NO_TYPEOF: [u8; 8] = [0, 4, 13, 0, 0, 0, 1, 0];
+pub(in crate::translate) const NO_TYPEOF: [u8; 8] = [0, 4, 13, 0, 0, 0, 1, 0];
 
 /// What nft stores for `typeof ip daddr . meta l4proto . th dport . numgen random mod 65536`.
 #[rustfmt::skip]

@@ -136,6 +136,7 @@ impl Bench {
             dns: None,
             servers: Vec::new(),
             runtime: None,
+            announcer: None,
         };
         let keeper = Keeper::start(
             Box::new(FakeProgrammer(Rc::clone(&script))),

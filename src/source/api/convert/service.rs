@@ -1,5 +1,7 @@
 //! Services.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -9,7 +11,7 @@ use crate::model::{
     TargetPort, TrafficDistribution, TrafficPolicy,
 };
 use crate::source::api::ip::{parse_cidr, parse_ip};
-use crate::source::api::{SERVICE_PROXY_NAME_LABEL, is_headless};
+use crate::source::api::{OWN_ANNOTATIONS, SERVICE_PROXY_NAME_LABEL, is_headless};
 
 /// The model's form of a defaulted Service. `spec.clusterIPs` may still be empty: allocation
 /// comes later.
@@ -70,8 +72,17 @@ pub fn service(object: api::Service, names: &mut Interner) -> Service {
         },
         publish_not_ready_addresses: spec.publish_not_ready_addresses.unwrap_or_default(),
         other_proxy: labels.is_some_and(|l| l.contains_key(SERVICE_PROXY_NAME_LABEL)),
+        annotations: own_annotations(metadata.annotations),
         creation_timestamp: metadata.creation_timestamp.map(|t| t.0.to_string().into()),
     }
+}
+
+/// Those that portolan reads.
+fn own_annotations(all: Option<BTreeMap<String, String>>) -> BTreeMap<Box<str>, Box<str>> {
+    let own = all.into_iter().flatten();
+    own.filter(|(key, _)| key.starts_with(OWN_ANNOTATIONS))
+        .map(|(key, value)| (key.into_boxed_str(), value.into_boxed_str()))
+        .collect()
 }
 
 fn service_type(text: Option<&str>) -> ServiceType {

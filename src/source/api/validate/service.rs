@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
 use super::{cluster_ips, external, metadata, service_ports, status, warnings};
+use crate::model::{SCHEDULER_ANNOTATION, Scheduler, WEIGHT_ANNOTATION, Weights};
 use crate::source::api::{Findings, Path, is_headless, names};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -17,6 +18,7 @@ const MODE_ANNOTATION: &str = "service.kubernetes.io/topology-mode";
 pub fn service(object: &Service, findings: &mut Findings) {
     metadata::namespaced(&object.metadata, names::dns1123_label, findings);
     topology_annotations(object, findings);
+    ipvs_annotations(object, findings);
     let Some(spec) = &object.spec else { return };
     let path = Path::new("spec");
     by_type(spec, &path, findings);
@@ -39,6 +41,24 @@ pub fn service(object: &Service, findings: &mut Findings) {
     }
     status::load_balancer(object, findings);
     warnings::service(spec, &path, findings);
+}
+
+/// A wrong annotation of ours would be a Service that does not do what its author thinks.
+fn ipvs_annotations(object: &Service, findings: &mut Findings) {
+    let Some(annotations) = &object.metadata.annotations else {
+        return;
+    };
+    let path = Path::new("metadata");
+    let path = path.child("annotations");
+    let mut check = |name: &str, error: &dyn Fn(&str) -> Option<String>| {
+        if let Some(value) = annotations.get(name) {
+            findings.invalid_each(&path.key(name), value, error(value).into_iter().collect());
+        }
+    };
+    check(SCHEDULER_ANNOTATION, &|value| {
+        value.trim().parse::<Scheduler>().err()
+    });
+    check(WEIGHT_ANNOTATION, &|value| Weights::parse(value).err());
 }
 
 fn topology_annotations(object: &Service, findings: &mut Findings) {

@@ -1,0 +1,341 @@
+//! What should be, what is, and the steps between: tables and virtual servers together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::settings::{self, Settings};
+use crate::agent::backend::Outcome;
+use crate::agent::leftovers::{For, Leftovers};
+use crate::agent::nftables::read::read_table;
+use crate::agent::sync::{Comparison, Load, SyncError};
+use crate::config::{IpvsConfig, ProxyConfig};
+use crate::kernel::ipvs::IpvsKernel;
+use crate::kernel::nft::{NftKernel, read_consistently};
+use crate::model::{IpFamily, Snapshot};
+use crate::plan::ipvs::{Ownership, Plan, Present, Server, ServerKey, lingering, plan};
+use crate::plan::nftables::{TablePlan, TableState, plan as plan_table};
+use crate::translate::ipvs::{IpvsOptions, IpvsSet, IpvsTable};
+use crate::translate::nftables::front_end;
+
+/// Sets whose elements stay until what they are for is gone.
+const STRUCK_OUT_LAST: [IpvsSet; 2] = [IpvsSet::VirtualServers, IpvsSet::Addresses];
+
+/// One family's table: as it should be in the end, as it should be before virtual servers go, and
+/// as it is.
+#[derive(Debug)]
+pub struct Compared {
+    /// What it should hold.
+    pub desired: TableState,
+    /// The same, with what is still written of virtual servers that go.
+    first: TableState,
+    /// What it holds; `None` if there is none.
+    pub present: Option<TableState>,
+}
+
+impl Compared {
+    /// The steps that come before those of IPVS.
+    pub(super) fn before(&self) -> TablePlan<'_> {
+        plan_table(&self.first, self.present.as_ref())
+    }
+
+    /// The steps that come after those of IPVS.
+    pub(super) fn after(&self) -> TablePlan<'_> {
+        plan_table(&self.desired, Some(&self.first))
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> TablePlan<'_> {
+        plan_table(&self.desired, self.present.as_ref())
+    }
+}
+
+/// A comparison with the kernel.
+#[derive(Debug)]
+pub struct IpvsComparison {
+    generation: u32,
+    /// The desired state, by family.
+    pub tables: Vec<IpvsTable>,
+    /// The tables, in the same order.
+    pub compared: Vec<Compared>,
+    /// Virtual servers and addresses as they are.
+    pub present: Present,
+    /// The steps between.
+    pub plan: Plan,
+    /// What was wrong with annotations.
+    pub mistakes: Vec<String>,
+    /// Rules and virtual servers of another proxy are to go.
+    pub take_over: bool,
+    /// What settings were before they were changed.
+    pub settings: Settings,
+    leftovers: Leftovers,
+}
+
+/// What a comparison is made from.
+pub(super) struct Request<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) options: &'a [IpvsOptions],
+    pub(super) config: &'a ProxyConfig,
+    pub(super) take_over: bool,
+    /// What settings were before this process changed them.
+    pub(super) settings: Settings,
+}
+
+impl IpvsComparison {
+    /// Reads the kernel and compares.
+    pub(super) fn new<K: NftKernel>(
+        kernel: &mut K,
+        ipvs: &mut impl IpvsKernel,
+        request: &Request<'_>,
+    ) -> Result<Self, SyncError> {
+        let (mut tables, mut mistakes) = (Vec::new(), Vec::new());
+        for options in request.options {
+            let (table, wrong) = IpvsTable::new(request.snapshot, options.clone());
+            tables.push(table);
+            mistakes.extend(wrong);
+        }
+        mistakes.dedup();
+        let desired: Vec<_> = tables.iter().map(|table| TableState::of(table)).collect();
+        let (generation, (leftovers, states)) = read_consistently(kernel, |kernel| {
+            let leftovers = Leftovers::find(kernel, For::Ipvs, request.take_over)?;
+            let mut states = Vec::new();
+            for desired in &desired {
+                states.push(read_table(kernel, desired)?);
+            }
+            Ok((leftovers, states))
+        })?;
+        let (present, plan) = servers(ipvs, &mut tables, &states, request)?;
+        let mut known = recorded(&states);
+        known.extend(request.settings.clone());
+        let settings = settings::before(&settings::wanted(request.config), &known);
+        let compared = compare(&mut tables, states, &settings);
+        Ok(Self {
+            generation,
+            tables,
+            compared,
+            present,
+            plan,
+            mistakes,
+            take_over: request.take_over,
+            settings,
+            leftovers,
+        })
+    }
+
+    /// Our virtual servers, by family in one list.
+    pub(super) fn desired(&self) -> BTreeMap<ServerKey, &Server> {
+        desired(&self.tables)
+    }
+}
+
+/// What is written down of settings, in whichever family.
+pub(super) fn recorded(states: &[Option<TableState>]) -> Settings {
+    let states = states.iter();
+    states
+        .flat_map(|state| settings::recorded(state.as_ref()))
+        .collect()
+}
+
+pub(super) fn desired(tables: &[IpvsTable]) -> BTreeMap<ServerKey, &Server> {
+    let servers = tables.iter().flat_map(IpvsTable::servers);
+    servers.map(|(key, server)| (*key, server)).collect()
+}
+
+/// The virtual servers that a present table says are ours.
+pub(super) fn written_down(states: &[Option<TableState>]) -> BTreeSet<ServerKey> {
+    let name = IpvsSet::VirtualServers.name();
+    let states = states.iter().flatten();
+    let sets = states.filter_map(|state| state.sets.get(&*name));
+    let keys = sets.flat_map(|set| set.elements.keys());
+    let server = |key: &[u8]| {
+        let front = front_end(key)?;
+        Some(ServerKey {
+            address: front.address,
+            protocol: front.protocol,
+            port: front.port,
+        })
+    };
+    keys.filter_map(|element| server(&element.key)).collect()
+}
+
+/// Reads virtual servers and plans; those that linger are added to the tables.
+fn servers(
+    ipvs: &mut impl IpvsKernel,
+    tables: &mut [IpvsTable],
+    states: &[Option<TableState>],
+    request: &Request<'_>,
+) -> Result<(Present, Plan), SyncError> {
+    let config: &IpvsConfig = &request.config.ipvs;
+    let recorded = written_down(states);
+    let mut addresses = BTreeSet::new();
+    for table in tables.iter() {
+        addresses.extend(table.addresses());
+    }
+    let theirs = |key: &ServerKey| request.take_over && is_kube_proxys(key, tables, request.config);
+    let families: Vec<IpFamily> = tables
+        .iter()
+        .map(|table| table.options().family())
+        .collect();
+    let ours = |key: &ServerKey, present: &Present| {
+        families.contains(&key.family())
+            && (tables.iter().any(|table| table.server(key).is_some())
+                || recorded.contains(key)
+                || present.addresses.contains(&key.address)
+                || theirs(key))
+    };
+    let mut present = ipvs.read(&mut |key, present| ours(key, present))?;
+    // A family that the node does not speak is left alone.
+    present
+        .addresses
+        .retain(|ip| families.contains(&IpFamily::of(*ip)));
+    present
+        .servers
+        .retain(|key, _| families.contains(&key.family()));
+    let ownership = Ownership {
+        recorded: &recorded,
+        excluded: &config.excluded,
+        taken_over: &theirs,
+    };
+    let drain = !config.drain_timeout.is_zero();
+    let kept = if drain && config.drain_services {
+        lingering(&desired(tables), &present, &ownership)
+    } else {
+        Vec::new()
+    };
+    addresses.extend(
+        kept.iter()
+            .filter(|(.., bound)| *bound)
+            .map(|(key, ..)| key.address),
+    );
+    let mut all = desired(tables);
+    let held: Vec<_> = kept
+        .iter()
+        .map(|(key, spec, _)| {
+            let reals = BTreeMap::new();
+            let spec = spec.clone();
+            (*key, Server { spec, reals })
+        })
+        .collect();
+    all.extend(held.iter().map(|(key, server)| (*key, server)));
+    let plan = plan(&all, &addresses, &present, &ownership, drain);
+    for table in tables {
+        let family = table.options().family();
+        let kept = kept.iter().filter(|(key, ..)| key.family() == family);
+        table.hold(kept.cloned());
+        let conflicts = plan.conflicts.iter();
+        for key in conflicts.filter(|key| key.family() == family) {
+            table.forbid(key);
+        }
+    }
+    Ok((present, plan))
+}
+
+/// A virtual server that kube-proxy in IPVS mode would have made for a node port: at an address of
+/// this node, with a port of the range.
+fn is_kube_proxys(key: &ServerKey, tables: &[IpvsTable], config: &ProxyConfig) -> bool {
+    let options = tables.iter().map(IpvsTable::options);
+    let of_node = |options: &IpvsOptions| options.local_addresses.contains(&key.address);
+    config.node_ports.contains(&key.port) && options.into_iter().any(of_node)
+}
+
+fn compare(
+    tables: &mut [IpvsTable],
+    states: Vec<Option<TableState>>,
+    before: &Settings,
+) -> Vec<Compared> {
+    if let Some(first) = tables.first_mut() {
+        first.remember(before.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    let pairs = tables.iter().zip(states);
+    let compared = pairs.map(|(table, present)| {
+        let desired = TableState::of(table);
+        let mut first = desired.clone();
+        for set in STRUCK_OUT_LAST {
+            let old = present
+                .as_ref()
+                .and_then(|state| state.sets.get(&*set.name()));
+            if let (Some(old), Some(set)) = (old, first.sets.get_mut(&*set.name())) {
+                for (key, value) in &old.elements {
+                    set.elements
+                        .entry(key.clone())
+                        .or_insert_with(|| value.clone());
+                }
+            }
+        }
+        Compared {
+            desired,
+            first,
+            present,
+        }
+    });
+    compared.collect()
+}
+
+/// The part that comes before the steps of IPVS, as one transaction.
+impl Comparison for IpvsComparison {
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn is_equal(&self) -> bool {
+        self.compared.iter().all(|table| table.before().is_empty()) && self.leftovers.steps() == 0
+    }
+
+    fn emit<K: NftKernel>(&self, load: &mut Load<'_, K>) -> Result<(), SyncError> {
+        for table in &self.compared {
+            load.begin_family()?;
+            table.before().ops(&mut |step| load.take(step))?;
+        }
+        self.leftovers.emit(load)
+    }
+}
+
+impl Outcome for IpvsComparison {
+    fn is_equal(&self) -> bool {
+        self.steps() == 0
+    }
+
+    fn steps(&self) -> usize {
+        let tables = self.compared.iter().map(|table| {
+            let counts = table.all().counts();
+            let elements = counts.elements_added + counts.elements_deleted;
+            let objects = counts.sets_added + counts.sets_deleted + counts.chains_written;
+            elements + objects + usize::from(counts.replaced)
+        });
+        tables.sum::<usize>() + self.plan.steps.len() + self.leftovers.steps()
+    }
+
+    fn summary(&self) -> Vec<String> {
+        let tables = self.compared.iter().filter(|table| !table.all().is_empty());
+        let tables = tables.map(|table| {
+            let family = table.desired.table.family;
+            format!("{family}: {}", table.all().counts())
+        });
+        let steps = &self.plan.steps;
+        let ipvs = (!steps.is_empty()).then(|| super::words::summary(steps));
+        let removals = self.leftovers.removals().into_iter();
+        tables
+            .chain(ipvs)
+            .chain(removals.map(|what| format!("remove {what}")))
+            .collect()
+    }
+
+    fn holdings(&self) -> String {
+        let desired = self.desired();
+        let reals: usize = desired.values().map(|server| server.reals.len()).sum();
+        format!("{} virtual servers and {reals} real servers", desired.len())
+    }
+
+    fn removals(&self) -> Vec<String> {
+        self.leftovers.removals()
+    }
+
+    fn competitors(&self) -> Vec<String> {
+        let conflicts = self.plan.conflicts.iter();
+        let conflicts =
+            conflicts.map(|key| format!("virtual server {key}, which is not portolan's"));
+        self.leftovers
+            .staying()
+            .into_iter()
+            .chain(conflicts)
+            .collect()
+    }
+}

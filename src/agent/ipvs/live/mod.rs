@@ -1,0 +1,285 @@
+//! Following changes: only what a change touches is translated and written, without listing the
+//! kernel.
+//!
+//! Owns the sockets of the mode, the ears for what other programs do to the table and to the
+//! device, and the alarm at which real servers that wait are looked at and virtual servers, of
+//! which the kernel tells nobody, are compared. Must not decide when to program: the loop does.
+
+mod follow;
+mod watch;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use self::watch::Watch;
+use super::backend::{Ipvs, schedulers, tell};
+use super::cleanup::IpvsRemoval;
+use super::drain::Drains;
+use super::settings::Settings;
+use crate::agent::backend::{Backend, Outcome as _};
+use crate::agent::cleanup::Removal;
+use crate::agent::facts::NodeFacts;
+use crate::agent::hearing::Hearing;
+use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
+use crate::agent::sync::{Done, SyncError};
+use crate::config::ProxyConfig;
+use crate::kernel::Socket;
+use crate::kernel::ipvs::{IpvsSocket, probe};
+use crate::kernel::nft::{Interest, NftKernel};
+use crate::model::{IpFamily, Snapshot, Touched};
+use crate::plan::nftables::IPVS_TABLE;
+use crate::plan::op::TableRef;
+use crate::translate::ipvs::IpvsTable;
+
+/// Programs the IPVS mode, in the namespace that the calling thread is in.
+#[derive(Debug)]
+pub struct LiveSync {
+    socket: Socket,
+    ipvs: IpvsSocket,
+    config: ProxyConfig,
+    take_over: bool,
+    facts: NodeFacts,
+    backend: Option<Ipvs>,
+    /// `None` when it is not certain what the kernel holds.
+    tables: Option<Vec<IpvsTable>>,
+    drains: Drains,
+    hearing: Option<Hearing>,
+    watch: Watch,
+    /// The own Node object, without the rest of the cluster.
+    node: Snapshot,
+    /// What settings were before this process changed them.
+    settings: Settings,
+    /// What stays of others, as far as it has been warned of.
+    competitors: Vec<String>,
+    /// The kernel has been asked whether it can do all this.
+    probed: bool,
+}
+
+impl LiveSync {
+    /// A programmer for the network namespace that the calling thread is in, from then on.
+    ///
+    /// # Errors
+    /// The kernel has no IPVS, no permission, or a question that it does not answer.
+    pub fn new(
+        mut socket: Socket,
+        config: &ProxyConfig,
+        take_over: bool,
+    ) -> Result<Self, ProgramError> {
+        let facts = NodeFacts::probe(&mut socket)?;
+        let interest = IpFamily::ALL
+            .into_iter()
+            .fold(Interest::new(), |all, family| {
+                let name = IPVS_TABLE.into();
+                all.table(TableRef { family, name })
+            });
+        let hearing = Hearing::open(interest, &socket);
+        // Whatever is missing is told in one sentence, schedulers of Services in another.
+        let defaults = [config.ipvs.scheduler.name.clone()].into();
+        probe(&defaults).map_err(SyncError::from)?;
+        let mut ipvs = IpvsSocket::open().map_err(SyncError::from)?;
+        let watch = Watch::open(ipvs.link().portid(), hearing.as_ref()).map_err(other)?;
+        Ok(Self {
+            socket,
+            ipvs,
+            config: config.clone(),
+            take_over,
+            facts,
+            backend: None,
+            tables: None,
+            drains: Drains::new(config.ipvs.drain_timeout),
+            hearing,
+            watch,
+            node: Snapshot::default(),
+            settings: Settings::new(),
+            competitors: Vec::new(),
+            probed: false,
+        })
+    }
+
+    /// Compares everything with the kernel, and changes what differs.
+    fn sync(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
+        self.tables = None;
+        self.facts = NodeFacts::probe(&mut self.socket)?;
+        let backend = Ipvs::new(snapshot, &self.config, &self.facts);
+        if !self.probed {
+            let (tables, _) = backend.tables(snapshot);
+            probe(&schedulers(&tables)).map_err(SyncError::from)?;
+            self.probed = true;
+        }
+        let comparison = backend.compare_with(
+            &mut self.socket,
+            &mut self.ipvs,
+            snapshot,
+            self.take_over,
+            self.settings.clone(),
+        )?;
+        self.settings.clone_from(&comparison.settings);
+        tell(&comparison);
+        self.warn_of(comparison.competitors());
+        backend.prerequisites().ensure(&mut self.socket)?;
+        // What is told of a large load would cost more than the load.
+        if let Some(hearing) = &mut self.hearing {
+            hearing.pause().map_err(other)?;
+        }
+        let started = Instant::now();
+        let committed = backend.commit_with(
+            &mut self.socket,
+            &mut self.ipvs,
+            snapshot,
+            comparison,
+            &mut self.drains,
+        );
+        let took = started.elapsed();
+        let generation = match &committed {
+            Ok((done, comparison)) => {
+                let read = crate::agent::sync::Comparison::generation(comparison);
+                done.generation.unwrap_or(read)
+            }
+            Err(_) => self.socket.generation()?,
+        };
+        if let Some(hearing) = &mut self.hearing {
+            let resumed = hearing.resume(generation, &mut self.socket);
+            resumed.map_err(other)?;
+        }
+        self.watch.rearm(&self.drains, committed.is_err());
+        let (done, comparison) = committed?;
+        let sizes = sizes(&comparison.tables);
+        self.watch.settled(&mut self.ipvs, &comparison.tables)?;
+        self.tables = Some(comparison.tables);
+        self.keep(snapshot, backend);
+        Ok(Programmed {
+            full: true,
+            sizes,
+            ..programmed(done, took)
+        })
+    }
+
+    /// Remembers what [`disturbed`](Programmer::disturbed) and node changes are measured by.
+    fn keep(&mut self, snapshot: &Snapshot, backend: Ipvs) {
+        let own = snapshot.nodes.get_key_value(&self.config.node_name);
+        let own = own.map(|(name, node)| (name.clone(), node.clone()));
+        self.node.nodes = own.into_iter().collect();
+        self.backend = Some(backend);
+    }
+
+    fn warn_of(&mut self, competitors: Vec<String>) {
+        if self.competitors != competitors {
+            for what in &competitors {
+                tracing::warn!("{what}: another proxy's; --take-over replaces it");
+            }
+            self.competitors = competitors;
+        }
+    }
+
+    /// Whether a change of the own node changes everything.
+    fn moves(&mut self, snapshot: &Snapshot, touched: &Touched) -> bool {
+        if !touched.nodes.contains(&self.config.node_name) {
+            return false;
+        }
+        let backend = Ipvs::new(snapshot, &self.config, &self.facts);
+        if self.backend.as_ref() != Some(&backend) {
+            return true;
+        }
+        self.keep(snapshot, backend);
+        false
+    }
+}
+
+impl Programmer for LiveSync {
+    fn families(&self) -> &[IpFamily] {
+        &self.facts.families
+    }
+
+    fn start(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
+        self.sync(snapshot)
+    }
+
+    fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        touched: &Touched,
+    ) -> Result<Programmed, ProgramError> {
+        if self.moves(snapshot, touched) || self.tables.is_none() {
+            return self.sync(snapshot);
+        }
+        self.follow(snapshot, touched)
+    }
+
+    fn resync(&mut self, snapshot: &Snapshot, _why: Resync) -> Result<Programmed, ProgramError> {
+        self.sync(snapshot)
+    }
+
+    fn wakes(&self) -> Option<io::Result<OwnedFd>> {
+        Some(self.watch.descriptor())
+    }
+
+    fn listen(&mut self) -> Result<Vec<Foreign>, ProgramError> {
+        let mut heard = match &mut self.hearing {
+            Some(hearing) => hearing.heard().map_err(other)?,
+            None => Vec::new(),
+        };
+        let tables = self.tables.as_deref().unwrap_or_default();
+        heard.extend(self.watch.heard(tables).map_err(other)?);
+        if self.watch.has_rung() {
+            self.look_at_drains()?;
+            let tables = self.tables.as_deref().unwrap_or_default();
+            heard.extend(self.watch.compare(&mut self.ipvs, tables, &self.drains)?);
+            self.watch.rearm(&self.drains, false);
+        }
+        Ok(heard)
+    }
+
+    fn disturbed(&mut self) -> Result<bool, ProgramError> {
+        if self.tables.is_none() {
+            return Ok(true);
+        }
+        let facts = NodeFacts::probe(&mut self.socket)?;
+        let now = Ipvs::new(&self.node, &self.config, &facts);
+        Ok(self.backend.as_ref() != Some(&now))
+    }
+
+    fn cleanup(&mut self) -> Result<Programmed, ProgramError> {
+        self.tables = None;
+        let started = Instant::now();
+        let ipvs = IpvsRemoval::find(&mut self.socket)?;
+        let removal = Removal::find(&mut self.socket)?;
+        if removal.is_empty() && ipvs.is_empty() {
+            return Ok(Programmed::default());
+        }
+        ipvs.commit()?;
+        let done = removal.commit(&mut self.socket)?;
+        Ok(programmed(done, started.elapsed()))
+    }
+}
+
+fn sizes(tables: &[IpvsTable]) -> Vec<Size> {
+    let sizes = tables.iter().flat_map(|table| {
+        let family = table.options().family();
+        let reals = table.servers().map(|(_, server)| server.reals.len()).sum();
+        let part = |part, count| Size {
+            family,
+            part,
+            count,
+        };
+        [
+            part("virtual-servers", table.servers().count()),
+            part("real-servers", reals),
+        ]
+    });
+    sizes.collect()
+}
+
+fn programmed(done: Done, commit_time: Duration) -> Programmed {
+    Programmed {
+        commit_time,
+        transactions: done.transactions,
+        messages: done.messages,
+        bytes: done.bytes,
+        ..Programmed::default()
+    }
+}
+
+fn other(error: impl std::error::Error + Send + Sync + 'static) -> ProgramError {
+    ProgramError::Other(Box::new(error))
+}

@@ -1,0 +1,20 @@
+//! The IPVS mode under a kernel that has IPVS: real packets through the virtual servers that
+//! portolan writes, in network namespaces of our own.
+//!
+//! Few tests with much in each: under emulation (`scripts/vm/suite`) making a testbed and starting
+//! programs is what takes time. Root is needed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a failure is a failed test"
+)]
+
+mod support;
+
+#[path = "ipvs/inside.rs"]
+mod inside;
+#[path = "ipvs/node.rs"]
+mod node;
+#[path = "ipvs/without.rs"]
+mod without;
