@@ -16,5 +16,7 @@ mod support;
 mod agent;
 #[path = "drop_in/file.rs"]
 mod file;
+#[path = "drop_in/observed.rs"]
+mod observed;
 #[path = "drop_in/running.rs"]
 mod running;

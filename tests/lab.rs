@@ -13,6 +13,8 @@ mod support;
 mod bench;
 #[path = "lab/course.rs"]
 mod course;
+#[path = "lab/haproxy.rs"]
+mod haproxy;
 #[path = "lab/life.rs"]
 mod life;
 #[path = "lab/modes.rs"]

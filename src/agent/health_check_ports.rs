@@ -152,6 +152,13 @@ impl HealthCheckPorts {
         }
     }
 
+    /// The servers of all ports, which are this one's no more.
+    pub fn take_servers(&mut self) -> Vec<Server> {
+        self.missing.clear();
+        let ports = std::mem::take(&mut self.open).into_values();
+        ports.flat_map(|port| port.servers).collect()
+    }
+
     /// How many ports cannot be served.
     #[must_use]
     pub fn failing(&self) -> usize {

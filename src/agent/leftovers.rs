@@ -27,6 +27,9 @@ pub struct Leftovers {
     tables: Vec<TableRef>,
     /// Families with rules of the iptables mode.
     iptables: Vec<IpFamily>,
+    /// Families with the table of the IPVS mode, which says what virtual servers are ours: it goes
+    /// with them, and that is `cleanup`'s business.
+    ipvs: Vec<IpFamily>,
     /// What removes those; empty where they are to stay.
     plans: Vec<Plan>,
     /// They are to go.
@@ -68,8 +71,12 @@ impl Leftovers {
             let mut nat = false;
             kernel.dump_tables(family, &mut |table| {
                 nat |= table.name == XtTable::Nat.name();
+                let of_ipvs = table.name == IPVS_TABLE;
                 let own = (table.name == TABLE && whose != For::Nftables)
-                    || (table.name == IPVS_TABLE && whose != For::Ipvs);
+                    || (of_ipvs && whose == For::Cleanup);
+                if of_ipvs && matches!(whose, For::Iptables | For::Nftables) {
+                    found.ipvs.push(family);
+                }
                 if table.name == KUBE_PROXY || own {
                     found.tables.push(table_ref(family, table.name));
                 }
@@ -111,14 +118,17 @@ impl Leftovers {
     /// What stays, a line each.
     #[must_use]
     pub fn staying(&self) -> Vec<String> {
+        let ipvs = self.ipvs.iter();
+        let ipvs = ipvs.map(|family| format!("{family} virtual servers of the IPVS mode"));
         if self.remove {
-            return Vec::new();
+            return ipvs.collect();
         }
         let tables = self.tables.iter().filter(|table| !is_ours(table));
         let iptables = self.iptables.iter();
         tables
             .map(words)
             .chain(iptables.map(|family| format!("{family} KUBE- chains of the iptables mode")))
+            .chain(ipvs)
             .collect()
     }
 

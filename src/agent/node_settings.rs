@@ -24,6 +24,10 @@ pub fn apply(flags: &NodeFlags) {
     for (name, value) in flags.sysctls() {
         set(name, value);
     }
+}
+
+/// Sets this process's place. Needs `CAP_SYS_RESOURCE` to be ended later than before.
+pub fn protect(flags: &NodeFlags) {
     let adjustment = flags.oom_score_adj.to_string();
     let path = "/proc/self/oom_score_adj";
     let present = fs::read_to_string(path).unwrap_or_default();

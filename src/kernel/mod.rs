@@ -6,6 +6,7 @@
 //! * [`nft`]: transactions on nf_tables, dumps of tables, chains, rules, sets and elements, the same
 //!   in memory for tests; hearing what other programs change.
 //! * [`nfacct`]: named packet counters that rules refer to.
+//! * [`capabilities`]: giving up privileges.
 //! * [`conntrack`]: the table of connections: reading a part of it, removing entries.
 //! * [`netns`]: doing any of this in another network namespace; [`named_netns`] makes such that last.
 //! * [`netdev`]: links, addresses and routes. [`process`]: who is in a namespace, and ending them. [`view`]: a
@@ -26,6 +27,7 @@
 )]
 
 pub mod address;
+pub mod capabilities;
 pub mod conntrack;
 pub mod datagrams;
 pub mod ipvs;

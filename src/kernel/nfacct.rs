@@ -7,12 +7,14 @@ use std::io;
 
 use nix::errno::Errno;
 
-use super::netlink::{RequestWriter, Socket, exchange, flags};
+use super::netlink::{Message, RequestWriter, Socket, exchange, flags};
 
 const MSG_NEW: u16 = 7 << 8;
 const MSG_GET: u16 = (7 << 8) | 1;
 /// `NFACCT_NAME`.
 const ATTR_NAME: u16 = 1;
+/// `NFACCT_PKTS`.
+const ATTR_PACKETS: u16 = 2;
 /// `NFACCT_NAME_MAX` without the closing NUL.
 const NAME_MAX: usize = 31;
 /// A name nobody gives to a counter.
@@ -59,6 +61,25 @@ pub fn available(socket: &mut Socket) -> Result<bool, NfacctError> {
     }
 }
 
+/// How many packets a counter has counted; `None` if there is no such counter.
+///
+/// # Errors
+/// See [`NfacctError`].
+pub fn packets(socket: &mut Socket, name: &str) -> Result<Option<u64>, NfacctError> {
+    let mut packets = None;
+    let outcome = ask(socket, MSG_GET, 0, name, "read", &mut |message| {
+        if message.kind == MSG_NEW {
+            let attr = message.attrs().find(ATTR_PACKETS);
+            packets = attr.and_then(|attr| attr.u64_be());
+        }
+    });
+    match outcome {
+        Ok(()) => Ok(packets),
+        Err(NfacctError::Refused { source, .. }) if is(&source, Errno::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a counter unless it exists, and says whether it was made.
 ///
 /// # Errors
@@ -89,6 +110,18 @@ fn request(
     name: &str,
     operation: &'static str,
 ) -> Result<(), NfacctError> {
+    ask(socket, kind, flags, name, operation, &mut |_| {})
+}
+
+/// The same, with what is answered before the acknowledgement.
+fn ask(
+    socket: &mut Socket,
+    kind: u16,
+    flags: u16,
+    name: &str,
+    operation: &'static str,
+    each: &mut dyn FnMut(&Message<'_>),
+) -> Result<(), NfacctError> {
     if name.len() > NAME_MAX {
         return Err(NfacctError::NameTooLong(name.to_owned()));
     }
@@ -96,7 +129,7 @@ fn request(
     let message = RequestWriter::new(kind, flags | flags::ACK, seq, 0, 0)
         .text(ATTR_NAME, name)
         .finish();
-    match exchange(socket, &message, seq, &mut |_| {}) {
+    match exchange(socket, &message, seq, each) {
         Ok(()) => Ok(()),
         Err(error) if is(&error, Errno::EPERM) => Err(NfacctError::Permission),
         Err(source) => Err(NfacctError::Refused {

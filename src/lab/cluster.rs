@@ -181,6 +181,7 @@ fn node(node: &NodeState) -> Node {
         zone: Some(zone(node)),
         addresses: vec![node.address.into()],
         pod_cidrs: vec![plan::pod_network(node.number).into()],
+        leaving: false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Starting a lab's programs in its namespaces, so that they outlive the verb that started them, and
 //! knowing when they are ready.
 //!
-//! All of them are this same program with another verb, or HAProxy; all but HAProxy tell that they
-//! are ready as services tell systemd (`sd_notify(3)`). Must not know what they do.
+//! All of them are this same program with another verb, or HAProxy. They tell that they are ready as
+//! services tell systemd (`sd_notify(3)`). Must not know what they do.
 
 use std::fs::{self, File};
 use std::io;
@@ -46,9 +46,16 @@ pub(super) struct Program<'a> {
     pub(super) what: String,
     /// Name of the network namespace it is to run in.
     pub(super) netns: String,
-    /// Arguments to this program.
+    /// Another program than this one.
+    pub(super) other: Option<&'static str>,
+    /// Its arguments.
     pub(super) arguments: Vec<String>,
     pub(super) place: &'a Place,
+}
+
+/// The file of this program.
+pub(super) fn own_file() -> Result<PathBuf, LabError> {
+    Ok(std::env::current_exe().context("cannot find the program's own file")?)
 }
 
 /// The log of a program.
@@ -59,7 +66,10 @@ pub(super) fn log_file(place: &Place, what: &str) -> PathBuf {
 impl Program<'_> {
     /// Starts it.
     pub(super) fn start(self) -> Result<Starting, LabError> {
-        let own = std::env::current_exe().context("cannot find the program's own file")?;
+        let program = match self.other {
+            Some(other) => PathBuf::from(other),
+            None => own_file()?,
+        };
         let log = log_file(self.place, &self.what);
         let file = log_of(&log)?;
         // Paths of sockets are short: names of pods need not be.
@@ -69,7 +79,7 @@ impl Program<'_> {
             .make_in(self.place.directory(), |path| UnixDatagram::bind(path))?;
         let (ready, socket) = socket.into_parts();
         ready.set_read_timeout(Some(LOOK))?;
-        let mut command = Command::new(own);
+        let mut command = Command::new(program);
         command
             .args(&self.arguments)
             .env("NOTIFY_SOCKET", &*socket)

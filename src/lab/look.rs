@@ -27,6 +27,8 @@ pub struct Status {
     pub client: Ipv4Addr,
     /// The outside balancer's address.
     pub balancer: Ipv4Addr,
+    /// Whether HAProxy runs on it.
+    pub haproxy_runs: bool,
     /// The address of DNS.
     pub dns: Ipv4Addr,
     /// Nodes.
@@ -139,6 +141,7 @@ impl Lab {
             mode: self.state.mode.clone(),
             client: plan::CLIENT,
             balancer: plan::BALANCER,
+            haproxy_runs: self.state.haproxy.is_some_and(Process::is_alive),
             dns: plan::DNS,
             nodes: self.state.nodes.iter().map(node).collect(),
             pods,
@@ -288,6 +291,7 @@ mod tests {
             mode: "nftables".to_owned(),
             client: plan::CLIENT,
             balancer: plan::BALANCER,
+            haproxy_runs: true,
             dns: plan::DNS,
             nodes: vec![node(1, false), node(2, true)],
             pods: vec![PodStatus {
@@ -311,7 +315,7 @@ mod tests {
         assert_eq!(
             picture.lines().collect::<Vec<_>>(),
             [
-                "   client 192.168.10.10      balancer 192.168.10.20",
+                "   client 192.168.10.10      balancer 192.168.10.20 (haproxy)",
                 "      │                         │",
                 "──────┴─────────────────────────┴─ 192.168.10.0/24 ─────",
                 "   │                           ✕",

@@ -72,6 +72,7 @@ pub(super) fn start_agent(
     Program {
         what: node.name.clone(),
         netns: place.machine(&node.name),
+        other: None,
         arguments,
         place,
     }
@@ -87,6 +88,7 @@ pub(super) fn start_outside(place: &Place, state: &State) -> Result<Starting, La
     Program {
         what: network::ROUTER.to_owned(),
         netns: place.machine(network::ROUTER),
+        other: None,
         arguments,
         place,
     }
@@ -105,6 +107,7 @@ fn start_pod(place: &Place, pod: &PodState) -> Result<Starting, LabError> {
     Program {
         what: format!("pod.{}.{}", pod.namespace, pod.name),
         netns: place.pod(&pod.namespace, &pod.name),
+        other: None,
         arguments,
         place,
     }

@@ -14,6 +14,7 @@
 //! | `cluster`, `revision` | the manifests that agents follow; whether they have followed |
 //! | `network`, `launch` | namespaces and links; programs in them |
 //! | `machines` | agents, pods, the world outside: the two above together |
+//! | `haproxy` | the outside balancer |
 //! | [`up`], [`down`], [`verbs`] | what `portolan lab` does |
 //! | [`look`], [`spread`] | what it is made of; who answers |
 //! | [`enter`] | a command inside |
@@ -25,6 +26,7 @@ mod cluster;
 pub mod down;
 pub mod enter;
 mod error;
+mod haproxy;
 mod launch;
 pub mod look;
 mod machines;

@@ -23,8 +23,8 @@ const FILE: &str = "lab.json";
 pub struct State {
     /// `--mode` of the agents.
     pub mode: String,
-    /// Whether HAProxy runs on the balancer.
-    pub haproxy: bool,
+    /// HAProxy on the balancer, if it is wanted there.
+    pub haproxy: Option<Process>,
     /// The nodes, in order.
     pub nodes: Vec<NodeState>,
     /// The pods, in the order they were made.

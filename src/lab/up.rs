@@ -58,6 +58,8 @@ pub struct Wish {
     pub nodes: u8,
     /// `--mode` of the agents.
     pub mode: String,
+    /// Whether an HAProxy is to run on the balancer.
+    pub haproxy: bool,
     /// Ranges that addresses are allocated from.
     pub config: ProxyConfig,
 }
@@ -116,6 +118,9 @@ fn build(wish: &Wish, place: &Place, lock: &Arc<Lock>) -> Result<Made, LabError>
         _lock: Arc::clone(lock),
     };
     let remarks = lab.build()?;
+    if wish.haproxy {
+        lab.start_haproxy()?;
+    }
     Ok(Made {
         lab,
         notes,

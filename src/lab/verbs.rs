@@ -102,6 +102,9 @@ impl Lab {
             start.push(node.name.clone());
         }
         self.start_agents(&start, Before::Kept)?;
+        if self.revive_haproxy()? {
+            done.push("haproxy is started again".to_owned());
+        }
         done.extend(self.revive()?);
         done.extend(self.converge()?);
         Ok(done)
@@ -151,20 +154,27 @@ impl Lab {
     /// transaction; pods and connections stay.
     ///
     /// # Errors
-    /// The mode cannot be had on this machine.
+    /// The mode cannot be had on this machine; the mode before is in force again then.
     pub fn set_mode(&mut self, mode: &str) -> Result<Vec<String>, LabError> {
-        mode.clone_into(&mut self.state.mode);
+        let before = std::mem::replace(&mut self.state.mode, mode.to_owned());
         let nodes: Vec<String> = self.state.working().map(|n| n.name.clone()).collect();
-        for node in &self.state.nodes {
+        if let Err(error) = self.restart_agents(&nodes) {
+            // What cannot be had must not cost what there was.
+            self.state.mode = before;
+            self.restart_agents(&nodes)?;
+            return Err(error);
+        }
+        let nodes = nodes.join(", ");
+        Ok(vec![format!("the agents of {nodes} run in {mode} mode")])
+    }
+
+    fn restart_agents(&mut self, nodes: &[String]) -> Result<(), LabError> {
+        for node in self.state.working() {
             if let Some(agent) = node.agent {
                 agent.end();
             }
         }
-        self.start_agents(&nodes, Before::Replaced)?;
-        Ok(vec![format!(
-            "the agents of {} run in {mode} mode",
-            nodes.join(", ")
-        )])
+        self.start_agents(nodes, Before::Replaced)
     }
 
     /// The position of a node.

@@ -19,6 +19,9 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// `spec.podCIDRs`.
     pub pod_cidrs: Vec<IpNet>,
+    /// It is being deleted: `metadata.deletionTimestamp`, or the taint by which the cluster
+    /// autoscaler announces it (KEP-3836). Balancers are to send it nothing new.
+    pub leaving: bool,
 }
 
 impl Node {

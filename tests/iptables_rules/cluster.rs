@@ -22,6 +22,7 @@ pub(crate) fn node() -> Node {
             .map(|ip| ip.parse().unwrap())
             .into(),
         pod_cidrs: Vec::new(),
+        leaving: false,
     }
 }
 

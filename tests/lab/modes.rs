@@ -36,6 +36,39 @@ fn the_course_works_in_iptables_mode() {
 }
 
 #[test]
+fn the_course_works_in_userspace_mode() {
+    works("userspace");
+}
+
+#[test]
+fn a_mode_that_the_kernel_does_not_have_costs_nothing_that_there_was() {
+    let lab = TestLab::with_examples(&["mynodeport.yml", "mydeploy.yml"]);
+    let url = format!("http://{}:30080", NODES[0]);
+    let run = lab.run("mode", &["ipvs"]);
+    if run.code == Some(0) {
+        // It has it: turns are taken exactly.
+        let spread = lab.curl("client", &url, 60);
+        assert!(
+            spread.answers.values().all(|count| *count == 20),
+            "{spread:?}"
+        );
+        assert_eq!(lab.status()["mode"], "ipvs");
+        return;
+    }
+    assert_ne!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stderr.contains("ip_vs") || run.stderr.contains("ipvs"),
+        "{run:?}"
+    );
+    assert_eq!(lab.status()["mode"], "nftables");
+    lab.curl("client", &url, 60).assert_only(&lab.web());
+    let other = crate::bench::new_name();
+    let run = crate::bench::lab(&["up", "--name", &other, "--mode", "ipvs"]);
+    assert_ne!(run.code, Some(0), "{run:?}");
+    crate::bench::lab(&["status", "--name", &other]).exits(2);
+}
+
+#[test]
 fn agents_change_their_mode_while_clients_connect() {
     let lab = TestLab::with_examples(&["mynodeport.yml", "mydeploy.yml"]);
     let url = format!("http://{}:30080", NODES[1]);

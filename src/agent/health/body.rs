@@ -36,13 +36,14 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 impl Report {
     /// The answer to a probe: status code and body.
     ///
-    /// The node counts as eligible for traffic from outside: that would end with a taint of the
-    /// cluster autoscaler or the node's deletion, and manifests know neither.
+    /// A node that is being deleted is not eligible for traffic from outside, while what runs on it
+    /// is as healthy as before: only `/healthz` fails then (KEP-3836).
     #[must_use]
     pub fn answer(&self, probe: Probe) -> (u16, String) {
         // Nobody is helped by a balancer leaving a node whose rules work; a restart may help it.
         let stuck_watch = self.stuck.filter(|_| probe == Probe::Livez);
-        let healthy = self.healthy && stuck_watch.is_none();
+        let eligible = self.eligible || probe == Probe::Livez;
+        let healthy = self.healthy && eligible && stuck_watch.is_none();
         let code = if healthy { 200 } else { 503 };
         let now = self.now.to_string();
         let updated = self
@@ -58,7 +59,7 @@ impl Report {
         let answer = Answer {
             last_updated: if healthy { &now } else { &updated },
             current_time: &now,
-            node_eligible: (probe == Probe::Healthz).then_some(true),
+            node_eligible: (probe == Probe::Healthz).then_some(self.eligible),
             healthy: self.healthy,
             status: status.collect(),
             stuck_watch,
@@ -114,6 +115,7 @@ mod tests {
     fn report(healthy: bool) -> Report {
         Report {
             healthy,
+            eligible: true,
             families: IpFamily::ALL.to_vec(),
             updated: Some("2026-05-01T10:00:00.25Z".parse().unwrap()),
             now: "2026-05-01T10:00:05Z".parse().unwrap(),
@@ -141,6 +143,23 @@ mod tests {
         let start = "{\"lastUpdated\":\"2026-05-01T10:00:00.25Z\",\
                      \"currentTime\":\"2026-05-01T10:00:05Z\",\"healthy\":false,";
         assert!(body.starts_with(start), "{body}");
+    }
+
+    #[test]
+    fn only_healthz_fails_while_the_node_is_being_deleted() {
+        let leaving = Report {
+            eligible: false,
+            ..report(true)
+        };
+        let (code, body) = leaving.answer(Probe::Healthz);
+        assert_eq!(code, 503);
+        let expected = "\"nodeEligible\":false,\"healthy\":true,";
+        assert!(body.contains(expected), "{body}");
+        assert!(
+            body.starts_with("{\"lastUpdated\":\"2026-05-01T10:00:00.25Z\""),
+            "{body}"
+        );
+        assert_eq!(leaving.answer(Probe::Livez).0, 200);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::serve::Listener;
@@ -51,6 +51,7 @@ pub fn bind(address: SocketAddr, families: Families) -> io::Result<TcpListener> 
 pub struct Server {
     stop: Option<oneshot::Sender<()>>,
     closed: mpsc::Receiver<()>,
+    done: mpsc::Receiver<()>,
 }
 
 impl Server {
@@ -65,6 +66,7 @@ impl Server {
     ) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (still_open, closed) = mpsc::channel();
+        let (at_work, done) = mpsc::channel();
         let inner = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
@@ -77,11 +79,29 @@ impl Server {
             // Either way the server is over.
             let _ = stopped.await;
         });
-        runtime.spawn(server.into_future());
+        runtime.spawn(async move {
+            let _at_work: mpsc::Sender<()> = at_work;
+            // It ends well, whatever its connections did.
+            let _ = server.await;
+        });
         Ok(Self {
             stop: Some(stop),
             closed,
+            done,
         })
+    }
+
+    /// Closes the ports of all of them, and waits until the requests under way are answered, but
+    /// not for longer than [`CLOSING`].
+    pub fn finish(mut servers: Vec<Self>) {
+        for server in &mut servers {
+            drop(server.stop.take());
+        }
+        let end = Instant::now() + CLOSING;
+        for server in &servers {
+            let left = end.saturating_duration_since(Instant::now());
+            let _ = server.done.recv_timeout(left);
+        }
     }
 }
 
@@ -115,6 +135,34 @@ impl Listener for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asked_before_the_end_is_answered() {
+        use std::io::{Read, Write};
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let slow = axum::routing::any(|| async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            "answer"
+        });
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = bind(any, Families::AsSystem).unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", slow);
+        let server = Server::start(runtime.handle(), listener, router).unwrap();
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        Server::finish(vec![server]);
+        runtime.shutdown_background();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.ends_with("answer"), "{text:?}");
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
 
     #[test]
     fn a_port_is_free_as_soon_as_its_server_is_gone() {

@@ -36,6 +36,7 @@ struct State {
     families: Vec<IpFamily>,
     updated: Option<Timestamp>,
     pending: Option<Instant>,
+    leaving: bool,
     watches: Option<Vital>,
 }
 
@@ -44,6 +45,8 @@ struct State {
 pub struct Report {
     /// Nothing has been waiting for too long.
     pub healthy: bool,
+    /// The node is to have traffic from outside.
+    pub eligible: bool,
     /// The families that were ever programmed.
     pub families: Vec<IpFamily>,
     /// When the kernel was last known to hold what is wanted.
@@ -77,6 +80,11 @@ impl Health {
         state.pending = None;
     }
 
+    /// Whether the node is being deleted, or the agent ends.
+    pub fn leaving(&self, leaving: bool) {
+        self.state().leaving = leaving;
+    }
+
     /// The health at this moment.
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
@@ -86,6 +94,7 @@ impl Health {
             .map(|since| now.saturating_duration_since(since));
         Report {
             healthy: waited.is_none_or(|waited| waited < self.patience),
+            eligible: !state.leaving,
             families: state.families.clone(),
             updated: state.updated,
             now: Timestamp::now(),

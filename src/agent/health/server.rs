@@ -117,6 +117,11 @@ impl Wanted {
         self.server.is_some()
     }
 
+    /// The running server, which is this one's no more.
+    pub fn take(&mut self) -> Option<Server> {
+        self.server.take()
+    }
+
     /// Starts it in the network namespace of the calling thread, unless it runs.
     ///
     /// # Errors

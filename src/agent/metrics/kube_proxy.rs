@@ -1,7 +1,6 @@
 //! kube-proxy's metrics: names, help texts, types, labels and buckets of Kubernetes 1.36
 //! (`pkg/proxy/metrics`), so that dashboards and alerts go on working.
 //!
-//! Left out is what has no meaning here: partial restores, and packet counters of nfacct objects.
 
 use std::time::Duration;
 
@@ -62,6 +61,7 @@ enum OfMode {
     Iptables {
         rules: GaugeVec,
         rules_last: GaugeVec,
+        partial_failures: IntCounterVec,
     },
     Nftables {
         cleanup_failures: IntCounterVec,
@@ -171,7 +171,12 @@ impl KubeProxy {
                 self.no_local.with_label_values(&[policy, &family]);
             }
             match &self.of_mode {
-                OfMode::Iptables { rules, rules_last } => {
+                OfMode::Iptables {
+                    rules,
+                    rules_last,
+                    partial_failures,
+                } => {
+                    partial_failures.with_label_values(&[&family]);
                     for table in ["filter", "nat"] {
                         rules.with_label_values(&[table, &family]);
                         rules_last.with_label_values(&[table, &family]);
@@ -215,7 +220,10 @@ impl KubeProxy {
             self.observe(&family, done.full, elapsed);
             self.last.with_label_values(&[&family]).set(unix_seconds());
         }
-        if let OfMode::Iptables { rules, rules_last } = &self.of_mode {
+        if let OfMode::Iptables {
+            rules, rules_last, ..
+        } = &self.of_mode
+        {
             for size in &done.sizes {
                 let labels = [size.part, &size.family.to_string()];
                 rules
@@ -233,6 +241,13 @@ impl KubeProxy {
             let family = family.to_string();
             self.observe(&family, full, elapsed);
             self.sync_failures.with_label_values(&[&family]).inc();
+            if let OfMode::Iptables {
+                partial_failures, ..
+            } = &self.of_mode
+                && !full
+            {
+                partial_failures.with_label_values(&[&family]).inc();
+            }
         }
     }
 
@@ -382,6 +397,11 @@ impl Registrar<'_> {
                 "sync_proxy_rules_iptables_last",
                 "Number of iptables rules written by kube-proxy in last sync",
                 &table,
+            )?,
+            partial_failures: self.counters(
+                "sync_proxy_rules_iptables_partial_restore_failures_total",
+                "Cumulative proxy iptables partial restore failures",
+                &[FAMILY],
             )?,
         })
     }

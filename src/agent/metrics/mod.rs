@@ -1,12 +1,14 @@
 //! What a running agent counts and measures, in Prometheus' text format.
 //!
 //! * `kube_proxy`: kube-proxy's names, types and buckets, those of them that have a meaning here.
+//! * `nfacct`: packet counters of the iptables mode.
 //! * `own`: what kube-proxy has no name for: commits, repairs, elements, manifests.
 //! * `process`: the process itself, under the names every Prometheus client uses.
 //!
 //! Must not decide anything: it is told.
 
 mod kube_proxy;
+mod nfacct;
 mod own;
 mod process;
 
@@ -20,6 +22,7 @@ use crate::config::Mode;
 use crate::kernel::conntrack::Usage;
 use crate::model::IpFamily;
 use kube_proxy::KubeProxy;
+use nfacct::NfacctCollector;
 use own::Own;
 use process::ProcessCollector;
 
@@ -60,6 +63,9 @@ impl Metrics {
         let registry = Registry::new();
         let kube_proxy = KubeProxy::register(&registry, mode, families)?;
         let own = Own::register(&registry)?;
+        if mode == Mode::Iptables {
+            NfacctCollector::register(&registry)?;
+        }
         registry.register(Box::new(ProcessCollector::new()?))?;
         Ok(Self {
             registry,

@@ -32,6 +32,12 @@ fn kube_proxys_names_and_types_come_out_as_kube_proxy_has_them() {
             "sync_proxy_rules_iptables_restore_failures_total",
             "counter",
         ),
+        (
+            "sync_proxy_rules_iptables_partial_restore_failures_total",
+            "counter",
+        ),
+        ("conntrack_reconciler_sync_duration_seconds", "histogram"),
+        ("conntrack_reconciler_deleted_entries_total", "counter"),
         ("sync_proxy_rules_iptables_total", "gauge"),
         ("sync_proxy_rules_iptables_last", "gauge"),
     ];

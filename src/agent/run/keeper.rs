@@ -327,6 +327,11 @@ impl Keeper {
         self.rebind_at = self.observers.unbound().then(|| now + REBIND);
     }
 
+    /// See [`Observers::drain`].
+    pub(super) fn drain(&mut self) {
+        self.observers.drain();
+    }
+
     /// Removes from the kernel what is ours.
     pub(super) fn cleanup(&mut self) -> Result<Programmed, ProgramError> {
         let outcome = self.programmer.cleanup();

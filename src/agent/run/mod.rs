@@ -47,9 +47,11 @@ use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
 use super::node_dns::{NodeDns, NodeDnsError};
 use super::node_settings;
-use crate::config::{NodeFlags, ProxyConfig};
+use crate::config::{Mode, NodeFlags, ProxyConfig};
 use crate::dns::service::{Dns, DnsError, DnsOptions};
 use crate::kernel::Socket;
+use crate::kernel::capabilities::{self, Namespaces, PrivilegeError};
+use crate::kernel::limits;
 use crate::kernel::memory;
 use crate::kernel::netns::{self, NetnsError, NetnsRef};
 use crate::kernel::readiness::Readiness;
@@ -120,6 +122,9 @@ pub enum RunError {
     /// A port is taken, and that was to be an error.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Privileges that are not needed could not be given up.
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     /// Two metrics have one name.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
@@ -150,9 +155,24 @@ pub fn run(
     if let Err(error) = memory::small_pages() {
         tracing::debug!(%error, "huge pages stay");
     }
+    node_settings::protect(&options.node);
+    // Raising the limit takes a privilege that is about to go; who needs it says what came of it.
+    if options.config.mode == Mode::Userspace
+        && let Err(error) = limits::raise_open_files()
+    {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
+    // Threads have the privileges of the one that makes them.
+    let enters = options.netns != NetnsRef::Current;
+    capabilities::keep_needed(if enters {
+        Namespaces::Enter
+    } else {
+        Namespaces::Stay
+    })?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("agent")
+        .on_thread_start(give_up_entering)
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
@@ -170,6 +190,7 @@ pub fn run(
 /// The namespace cannot be entered, or node ports cannot be let answer on localhost.
 pub fn init(options: &RunOptions) -> Result<(), RunError> {
     netns::run_in(&options.netns, || {
+        node_settings::protect(&options.node);
         node_settings::apply(&options.node);
         let prerequisites = Prerequisites {
             route_localnet: options.config.wants_route_localnet(),
@@ -183,11 +204,19 @@ pub fn init(options: &RunOptions) -> Result<(), RunError> {
     })?
 }
 
+/// Only the thread that began has to enter a namespace.
+fn give_up_entering() {
+    if let Err(error) = capabilities::keep_needed(Namespaces::Stay) {
+        tracing::warn!("{:#}", anyhow::Error::from(error));
+    }
+}
+
 fn run_inside(
     options: &RunOptions,
     make: impl FnOnce(&ProxyConfig) -> Result<Box<dyn Programmer>, ProgramError>,
     runtime: &Handle,
 ) -> Result<(), RunError> {
+    give_up_entering();
     // Before the programmer finds out whether conntrack is liberal.
     node_settings::apply(&options.node);
     let programmer = make(&options.config)?;
@@ -236,6 +265,7 @@ fn run_inside(
     let signal = own.block_on(serve(&mut keeper, &mut feeds));
     systemd::stopping();
     tracing::info!(signal, "stopping");
+    keeper.drain();
     if let (feeds::RECONFIGURED, Some((path, _))) = (signal, &options.watched) {
         return Err(RunError::Reconfigured(path.clone()));
     }

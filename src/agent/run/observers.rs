@@ -12,6 +12,7 @@ use super::work::Work;
 use crate::agent::conntrack::changes::Before;
 use crate::agent::conntrack::cleaner::Cleaner;
 use crate::agent::health::Health;
+use crate::agent::health::listen::Server;
 use crate::agent::health::server::Wanted;
 use crate::agent::health_check_ports::HealthCheckPorts;
 use crate::agent::metrics::Metrics;
@@ -60,6 +61,10 @@ impl Observers {
     /// The snapshot is about to be programmed.
     pub(super) fn programming(&self, snapshot: &Snapshot) {
         if let Some(flows) = &self.flows {
+            // Of a node that went, what was last known counts.
+            if let Some(node) = snapshot.nodes.get(&flows.config.node_name) {
+                self.health.leaving(node.leaving);
+            }
             flows.cleaner.about_to_program(&flows.before, snapshot);
         }
     }
@@ -76,6 +81,7 @@ impl Observers {
             .changed(snapshot.services.len(), snapshot.slices.len());
         self.metrics.programmed(done, elapsed);
         self.health.updated(&self.families);
+        self.programming(snapshot);
         self.no_local.follow_all(snapshot);
         if let Some(flows) = &self.flows {
             flows.cleaner.started(snapshot, &flows.config);
@@ -144,6 +150,18 @@ impl Observers {
     fn tell_failing_ports(&self) {
         let failing = self.ports.as_ref().map_or(0, HealthCheckPorts::failing);
         self.metrics.health_check_ports_failing(failing);
+    }
+
+    /// The agent ends: balancers are told to go elsewhere by whatever is still asked, and then by
+    /// ports that are closed. Rules stay in force.
+    pub(super) fn drain(&mut self) {
+        self.health.leaving(true);
+        let servers = self.servers.iter_mut().filter_map(Wanted::take);
+        let mut servers: Vec<_> = servers.collect();
+        if let Some(ports) = &mut self.ports {
+            servers.extend(ports.take_servers());
+        }
+        Server::finish(servers);
     }
 
     /// Makes something known in the cluster.

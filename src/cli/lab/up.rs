@@ -45,6 +45,10 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u8).range(1..=i64::from(plan::MAX_NODES)))]
     nodes: u8,
 
+    /// Run an HAProxy on the balancer, in front of all Services of type LoadBalancer
+    #[arg(long)]
+    haproxy: bool,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -61,6 +65,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         },
         nodes: args.nodes,
         mode: mode_name(args.mode),
+        haproxy: args.haproxy,
         config: args::proxy_config(&rules(args.mode))?,
     };
     let spinner = report::spinner("making namespaces, starting pods and agents");

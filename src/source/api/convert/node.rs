@@ -7,6 +7,9 @@ use crate::model::Node;
 use crate::source::api::ZONE_LABEL;
 use crate::source::api::ip::{parse_cidr, parse_ip};
 
+/// The taint that the cluster autoscaler puts on a node before it deletes it.
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
+
 /// The model's form of a Node.
 #[must_use]
 pub fn node(object: &api::Node, names: &mut Interner) -> Node {
@@ -32,6 +35,10 @@ pub fn node(object: &api::Node, names: &mut Interner) -> Node {
             pod_cidrs.extend(spec.pod_cidr.as_deref());
         }
     }
+    let taints = spec
+        .into_iter()
+        .flat_map(|spec| spec.taints.iter().flatten());
+    let to_be_deleted = taints.into_iter().any(|taint| taint.key == TO_BE_DELETED);
     let name = object.metadata.name.as_deref().unwrap_or_default();
     Node {
         name: names.intern(&name.to_lowercase()),
@@ -41,6 +48,7 @@ pub fn node(object: &api::Node, names: &mut Interner) -> Node {
             .into_iter()
             .filter_map(|t| parse_cidr(t).map(|(_, n)| n))
             .collect(),
+        leaving: to_be_deleted || object.metadata.deletion_timestamp.is_some(),
     }
 }
 
@@ -67,5 +75,25 @@ mod tests {
         let addresses: Vec<_> = node.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(addresses, ["10.0.0.1", "192.0.2.1"]);
         assert_eq!(node.pod_cidrs.len(), 2);
+        assert!(!node.leaving);
+    }
+
+    #[test]
+    fn a_node_that_is_being_deleted_is_leaving() {
+        let tainted = serde_json::json!({
+            "metadata": {"name": "n1"},
+            "spec": {"taints": [{"key": TO_BE_DELETED, "effect": "NoSchedule"}]},
+        });
+        let deleted = serde_json::json!({
+            "metadata": {"name": "n1", "deletionTimestamp": "2026-05-01T10:00:00Z"},
+        });
+        let other = serde_json::json!({
+            "metadata": {"name": "n1"},
+            "spec": {"taints": [{"key": "dedicated", "effect": "NoSchedule"}]},
+        });
+        for (object, leaving) in [(tainted, true), (deleted, true), (other, false)] {
+            let object = serde_json::from_value(object).unwrap();
+            assert_eq!(node(&object, &mut Interner::default()).leaving, leaving);
+        }
     }
 }
