@@ -106,7 +106,8 @@ impl Objects {
         let Some(port) = port else {
             let has = service.ports.iter();
             let has = has.map(|port| format!("{}/{}", port.port, port.protocol));
-            return Err(no_port(target, spec, has.collect()));
+            let has: Vec<String> = has.collect();
+            return Err(no_port(target, spec, &has));
         };
         let slices = self.snapshot.slices_of(&service.name).iter();
         let of_slices = slices.flat_map(|slice| {
@@ -136,7 +137,8 @@ fn way_of_pods(pods: &[&Pod], target: &Target, spec: &PortSpec) -> Result<Way, R
     let Some(asked) = pods.iter().find_map(|pod| number(pod)) else {
         let has = pods.iter().flat_map(|pod| &pod.ports);
         let has = has.map(|port| format!("{} ({}/{})", port.name, port.port, port.protocol));
-        return Err(no_port(target, spec, has.collect()));
+        let has: Vec<String> = has.collect();
+        return Err(no_port(target, spec, &has));
     };
     let usable = pods
         .iter()
@@ -154,7 +156,7 @@ fn way(asked: u16, mut endpoints: Vec<SocketAddr>) -> Way {
     Way { asked, endpoints }
 }
 
-fn no_port(target: &Target, spec: &PortSpec, has: Vec<String>) -> ResolveError {
+fn no_port(target: &Target, spec: &PortSpec, has: &[String]) -> ResolveError {
     ResolveError::NoPort {
         target: target.clone(),
         port: spec.remote.clone(),

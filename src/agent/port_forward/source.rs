@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::resolve::Objects;
 use crate::kernel::netns::NetnsRef;
 use crate::lab::place::{self, Place};
-use crate::lab::{Lab, State};
+use crate::lab::{Lab, PodState, State};
 use crate::model::{PodIndex, slices_for_service};
 use crate::proxy::Origin;
 use crate::source::manifest::workloads::load_objects;
@@ -85,7 +85,7 @@ impl Source {
 
 fn of_lab(name: &str) -> anyhow::Result<Objects> {
     let lab = Lab::open(name)?;
-    let pods: Vec<_> = lab.state.pods.iter().map(|pod| pod.pod()).collect();
+    let pods: Vec<_> = lab.state.pods.iter().map(PodState::pod).collect();
     let mut snapshot = lab.snapshot.clone();
     let index = PodIndex::new(&pods);
     for service in lab.snapshot.services.values() {
