@@ -23,6 +23,7 @@ pub mod nftables;
 pub mod node;
 pub mod node_dns;
 pub mod node_settings;
+pub mod port_forward;
 pub mod repair;
 pub mod run;
 pub mod sync;

@@ -17,6 +17,7 @@ mod kube_proxy;
 mod lab;
 mod man;
 mod origin;
+mod port_forward;
 mod render;
 mod report;
 mod run;
@@ -75,6 +76,8 @@ pub enum Command {
     Dns(Box<dns::Args>),
     /// Show services, endpoints, nodes or DNS records as tables
     Get(get::Args),
+    /// Forward ports of this machine to a Service or a Pod
+    PortForward(port_forward::Args),
     /// Write the configuration of an HAProxy in front of the nodes
     Haproxy(haproxy::Args),
     /// Make a cluster of network namespaces on this machine, and try Services in it
@@ -98,6 +101,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Cleanup(args) => cleanup::run(&args),
         Command::Dns(args) => dns::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::PortForward(args) => port_forward::run(&args),
         Command::Haproxy(args) => haproxy::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Completions(args) => completions::run(&args),

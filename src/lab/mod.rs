@@ -122,6 +122,12 @@ impl Lab {
         &self.snapshot.services
     }
 
+    /// What makes its pods.
+    #[must_use]
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+
     /// A pod by its name, with or without `pod/` and a namespace.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The threads that forward, what they are set to, and how they end.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Settings {
     pub tcp_idle: Duration,
     /// How long a flow of datagrams may be silent before its client is forgotten.
     pub udp_idle: Duration,
+    /// Told of every connection: the address here that it came to.
+    pub announce: Option<fn(SocketAddr)>,
 }
 
 /// What all fronts share.
@@ -180,7 +183,7 @@ pub struct Front {
 impl Front {
     /// Replaces the endpoints. Connections to one that is gone are left to end; datagrams go to
     /// another from now on.
-    pub fn set(&self, endpoints: Vec<std::net::SocketAddr>, affinity: Option<Duration>) {
+    pub fn set(&self, endpoints: Vec<SocketAddr>, affinity: Option<Duration>) {
         self.pool.set(endpoints, affinity);
         if let Some(datagrams) = &self.datagrams {
             datagrams.keep_to_pool();

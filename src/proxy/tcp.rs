@@ -55,6 +55,11 @@ async fn forward(client: &TcpStream, from: IpAddr, name: &str, pool: &Pool, shar
         reset(client);
         return;
     }
+    if let Some(announce) = shared.settings.announce
+        && let Ok(own) = client.local_addr()
+    {
+        announce(own);
+    }
     let Some((server, endpoint)) = dial(from, name, pool, shared).await else {
         shared.troubled(&format!(
             "{name}: no endpoint takes the connection of {from}"

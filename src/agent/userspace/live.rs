@@ -61,6 +61,7 @@ impl LiveSync {
             only_redirected: true,
             tcp_idle: options.tcp_idle,
             udp_idle: options.udp_idle,
+            announce: None,
         });
         let nothing = Snapshot::default();
         Ok(Self {

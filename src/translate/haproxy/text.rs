@@ -24,12 +24,13 @@ defaults
     timeout http-keep-alive 1m
 ";
 
-/// Writes the configuration.
+/// Writes the configuration. It has no `maxconn`: HAProxy makes it what its limit of open files allows,
+/// and does not start with more.
 #[must_use]
 pub fn text(balancer: &Balancer, check_interval: Duration) -> String {
     let mut out = String::from(
         "# Written by portolan haproxy: changes are lost with the next one.\n\nglobal\n    log \
-         stderr format short daemon\n    maxconn 20000\n    # What is under way may end for so long \
+         stderr format short daemon\n    # What is under way may end for so long \
          after a reload.\n    hard-stop-after 1h\n\n",
     );
     out.push_str(DEFAULTS);
