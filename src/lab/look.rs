@@ -220,7 +220,11 @@ impl Status {
         let per_row = (WIDTH / width).max(1);
         let used = width * per_row.min(columns.len());
         let mut out = String::new();
-        let outside = format!("   client {}      balancer {}", self.client, self.balancer);
+        let balances = if self.haproxy_runs { " (haproxy)" } else { "" };
+        let outside = format!(
+            "   client {}      balancer {}{balances}",
+            self.client, self.balancer
+        );
         // Writing into a string does not fail.
         let _ = writeln!(out, "{outside}");
         let _ = writeln!(out, "      │{:25}│", "");
