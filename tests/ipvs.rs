@@ -12,9 +12,13 @@
 
 mod support;
 
+#[path = "ipvs/agent.rs"]
+mod agent;
 #[path = "ipvs/inside.rs"]
 mod inside;
 #[path = "ipvs/node.rs"]
 mod node;
+#[path = "ipvs/outside.rs"]
+mod outside;
 #[path = "ipvs/without.rs"]
 mod without;
