@@ -254,6 +254,9 @@ fn run_inside(
         node_dns.lead()?;
     }
     memory::give_back();
+    if let Err(error) = memory::let_go_of_code() {
+        tracing::debug!(%error, "code of the start stays in memory");
+    }
     tracing::info!(
         mode = configz::mode_name(options.config.mode),
         node = &*options.config.node_name,
