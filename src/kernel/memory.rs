@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn only_the_programs_own_code_is_let_go_of() {
         let found = code_of(Path::new("/usr/bin/portolan"), MAPS);
-        assert_eq!(found, [0x55d0_c010_0000..0x55d0_c020_0000]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0], 0x55d0_c010_0000..0x55d0_c020_0000);
     }
 
     #[test]
