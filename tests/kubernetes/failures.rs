@@ -42,7 +42,9 @@ fn rules_stay_while_the_server_is_down_and_are_right_within_a_second_of_its_retu
     let dial = bed.pod(3).dial(VIP);
     cluster.server.stop();
     // Long enough for waits between tries to have grown.
-    let end = Instant::now() + Duration::from_secs(6);
+    let outage = std::env::var("PORTOLAN_TEST_OUTAGE").ok();
+    let outage = outage.map_or(6, |text| text.parse().expect("seconds"));
+    let end = Instant::now() + Duration::from_secs(outage);
     while Instant::now() < end {
         dial.times(5).assert_only(&["pod-1"]);
         thread::sleep(Duration::from_millis(100));
