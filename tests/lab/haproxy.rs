@@ -48,7 +48,7 @@ fn haproxy_brings_outside_users_to_pods_through_port_32000_of_the_nodes() {
 }
 
 #[test]
-fn while_a_node_fails_errors_last_no_longer_than_a_check() {
+fn while_a_node_fails_errors_end_within_a_few_checks() {
     let lab = lab();
     lab.curl("client", FRONT, 30);
     let failing = thread::scope(|scope| {

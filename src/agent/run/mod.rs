@@ -14,50 +14,50 @@
 mod announcements;
 mod cluster;
 pub mod configz;
+mod error;
 mod feeds;
 mod keeper;
 pub mod names_only;
 mod no_local;
 mod observers;
+mod options;
 mod origin;
 pub mod programmer;
 mod source;
 mod systemd;
 mod work;
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+pub use error::RunError;
 pub use keeper::Periods;
+pub use options::RunOptions;
 pub use origin::Origin;
 
-use super::announce::{AddressAnnouncer, AnnounceError, AnnounceOptions};
-use super::cluster::LoadError;
+use super::announce::AddressAnnouncer;
 use super::conntrack::changes::Before;
 use super::conntrack::cleaner::Cleaner;
-use super::facts::{FactsError, NodeFacts, Prerequisites};
+use super::facts::{NodeFacts, Prerequisites};
 use super::health::Health;
-use super::health::server::{BindError, Wanted, health_router, metrics_router};
+use super::health::server::{Wanted, health_router, metrics_router};
 use super::health_check_ports::{HealthCheckPorts, PortAddresses};
 use super::metrics::Metrics;
 use super::node::{node_port_cidrs, own_node};
-use super::node_dns::{NodeDns, NodeDnsError};
+use super::node_dns::NodeDns;
 use super::node_settings;
-use crate::config::{Mode, NodeFlags, ProxyConfig};
-use crate::dns::service::{Dns, DnsError, DnsOptions};
+use crate::config::{Mode, ProxyConfig};
+use crate::dns::service::Dns;
 use crate::kernel::Socket;
-use crate::kernel::capabilities::{self, Namespaces, PrivilegeError};
+use crate::kernel::capabilities::{self, Namespaces};
 use crate::kernel::limits;
 use crate::kernel::memory;
-use crate::kernel::netns::{self, NetnsError, NetnsRef};
+use crate::kernel::netns::{self, NetnsRef};
 use crate::kernel::readiness::Readiness;
 use crate::model::{IpFamily, NodePortAddresses, Snapshot};
-use crate::source::kubernetes::{AccessError, Announcer};
+use crate::source::kubernetes::Announcer;
 use crate::source::with_causes;
 use feeds::{Event, Feeds};
 use keeper::Keeper;
@@ -67,87 +67,6 @@ use programmer::{ProgramError, Programmer};
 
 /// Threads for HTTP and for watching files: none of it is work.
 const WORKERS: usize = 1;
-
-/// What to run.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// What rules are to look like.
-    pub config: ProxyConfig,
-    /// Where Services come from.
-    pub origin: Origin,
-    /// The network namespace to program and to serve in.
-    pub netns: NetnsRef,
-    /// How often what is done.
-    pub periods: Periods,
-    /// Where metrics are served, if at all.
-    pub metrics_address: Option<SocketAddr>,
-    /// Where health is served, if at all.
-    pub healthz_address: Option<SocketAddr>,
-    /// A port that cannot be bound at the start is an error.
-    pub bind_hard_fail: bool,
-    /// Remove what is ours when the loop ends.
-    pub cleanup_on_exit: bool,
-    /// Settings of the node beside rules.
-    pub node: NodeFlags,
-    /// What kube-proxy's configuration file sets, as a nested object; empty without one.
-    pub file: serde_json::Value,
-    /// That file and its content: the loop ends when it has another.
-    pub watched: Option<(PathBuf, String)>,
-    /// The name server beside it, if any.
-    pub dns: Option<DnsOptions>,
-    /// Announcing addresses of load balancers, if that is wanted.
-    pub announce: Option<AnnounceOptions>,
-    /// The addresses of cluster DNS that this node is to answer at by itself.
-    pub node_dns: Vec<IpAddr>,
-}
-
-/// Why the loop did not start, or ended otherwise than asked.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// No threads.
-    #[error("cannot start the agent's threads")]
-    Runtime(#[source] io::Error),
-    /// The network namespace.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// Signals cannot be followed.
-    #[error("cannot listen for signals")]
-    Signals(#[source] io::Error),
-    /// The manifests as they are at the start, or the state directory.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The node's addresses cannot be found out.
-    #[error(transparent)]
-    Facts(#[from] FactsError),
-    /// The kernel could not be programmed at the start, or not be cleaned up at the end.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// A port is taken, and that was to be an error.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// Privileges that are not needed could not be given up.
-    #[error(transparent)]
-    Privileges(#[from] PrivilegeError),
-    /// Two metrics have one name.
-    #[error(transparent)]
-    Metrics(#[from] prometheus::Error),
-    /// The name server.
-    #[error(transparent)]
-    Dns(#[from] DnsError),
-    /// kube-proxy's configuration file has another content than at the start: whoever started the
-    /// agent is to start it again. kube-proxy ends like this too.
-    #[error("{} has changed; ending, to be started again with it", _0.display())]
-    Reconfigured(PathBuf),
-    /// The API server is not known, or there are no credentials for it.
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    /// The name server at its service's address.
-    #[error(transparent)]
-    NodeDns(#[from] NodeDnsError),
-    /// Announcing addresses.
-    #[error(transparent)]
-    Announce(#[from] AnnounceError),
-}
 
 /// Runs until SIGTERM or SIGINT. `make` makes the programmer on the thread inside the network
 /// namespace, before anything else is done there.
