@@ -134,6 +134,33 @@ fn a_connection_that_is_dead_without_either_end_knowing_is_noticed() {
 }
 
 #[test]
+fn a_dead_connection_that_was_kept_for_later_does_not_cost_a_watch_another_minute() {
+    let cluster = Cluster::with_pods(2);
+    cluster.has(&[web().to(&cluster.bed.pods[..1])]);
+    // The one who is refused leaves its connection to the next who asks.
+    cluster.server.rules(|rules| {
+        let no = (403, "not for you".to_owned());
+        rules.refuse.insert(Kind::ServiceCidr, no);
+    });
+    let agent = cluster.agent(&["--watch-silence", "3s"]);
+    eventually("a connection is idle", || {
+        !cluster.server.seen().events.is_empty()
+    });
+    let before = cluster.server.seen().requests.len();
+    cluster.server.wire(Wire::HalfOpen);
+    let since = Instant::now();
+    for path in ["/services?", "/endpointslices?", "/nodes?"] {
+        eventually("it is watched again", || {
+            let requests = cluster.server.seen().requests;
+            requests[before..].iter().any(|uri| uri.contains(path))
+        });
+    }
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    drop(agent);
+}
+
+#[test]
 fn a_watch_that_stays_silent_while_the_server_answers_fails_liveness_and_not_health() {
     let cluster = Cluster::with_pods(2);
     let bed = &cluster.bed;

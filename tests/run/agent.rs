@@ -164,6 +164,19 @@ impl<'a> Agent<'a> {
         }
     }
 
+    /// Bytes of memory that no file backs. Pages of the program's own code come and go.
+    #[allow(dead_code, reason = "for what counts flows")]
+    pub(crate) fn anonymous_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(status).expect("a process that lives");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes: u64 = kilobytes.and_then(|n| n.parse().ok()).expect("a number");
+        kilobytes * 1024
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().expect("a pid"));
         kill(pid, signal).expect("kill");

@@ -111,7 +111,7 @@ fn uri(text: &str) -> Result<Uri, AccessError> {
     })
 }
 
-/// A client that is made anew when its credentials end, or are refused.
+/// A client that is made anew when its credentials end or are refused, or its connections die.
 #[derive(Debug)]
 pub struct Renewed {
     access: ApiAccess,
@@ -123,6 +123,8 @@ struct State {
     client: Client,
     made: Instant,
     refused: bool,
+    /// A connection of it is dead without either end knowing; others may be, too.
+    dead: bool,
 }
 
 impl std::fmt::Debug for State {
@@ -142,6 +144,7 @@ impl Renewed {
             client,
             made: Instant::now(),
             refused: false,
+            dead: false,
         };
         Ok(Self {
             access,
@@ -154,23 +157,26 @@ impl Renewed {
         let state = self.lock().clone();
         let ended = state.client.valid_until();
         let ended = ended.is_some_and(|end| end <= Timestamp::now());
-        if !(ended || state.refused) || state.made.elapsed() < RENEWAL {
+        let unusable = (ended || state.refused) && state.made.elapsed() >= RENEWAL;
+        if !unusable && !state.dead {
             return state.client;
         }
         match self.access.client().await {
             Ok(client) => {
-                tracing::debug!("read the credentials for the API server again");
+                tracing::debug!("a new client for the API server");
                 *self.lock() = State {
                     client: client.clone(),
                     made: Instant::now(),
                     refused: false,
+                    dead: false,
                 };
                 client
             }
             Err(error) => {
                 tracing::warn!("{}", crate::source::with_causes(&error));
-                self.lock().made = Instant::now();
-                state.client
+                let mut state = self.lock();
+                (state.made, state.dead) = (Instant::now(), false);
+                state.client.clone()
             }
         }
     }
@@ -178,6 +184,13 @@ impl Renewed {
     /// The server refused the credentials (401): they may have been replaced on disk.
     pub fn refused(&self) {
         self.lock().refused = true;
+    }
+
+    /// A request begun at this time got no answer, or no more of it. The connections that this
+    /// client keeps for later requests are not to be trusted: each would cost the same wait again.
+    pub fn silent(&self, since: Instant) {
+        let mut state = self.lock();
+        state.dead |= state.made <= since;
     }
 
     /// The state is whole whatever happened to those who held it.

@@ -63,6 +63,8 @@ pub(super) struct Follower {
     /// What was told last, so that the same is told once.
     told: Option<Failure>,
     relist: watch::Receiver<u64>,
+    /// When the request that is under way was begun.
+    pub(super) asked: Instant,
     /// A list was complete, once.
     listed_once: bool,
 }
@@ -83,6 +85,7 @@ impl Follower {
             backoff: Backoff::default(),
             told: None,
             relist,
+            asked: Instant::now(),
             listed_once: false,
         }
     }
@@ -144,6 +147,7 @@ impl Follower {
             }
             Failure::NoStreaming => self.streaming = false,
             Failure::Silent => {
+                self.shared.renewed.silent(self.asked);
                 // It may be one that does not end streamed lists.
                 self.streaming &= self.position.is_some();
             }

@@ -14,7 +14,7 @@ use super::resource::Target;
 use crate::source::with_causes;
 
 /// How long the server may take to begin an answer. It takes its time over a large list.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(super) const ANSWER: Duration = Duration::from_secs(60);
 /// The most of an error's body that is read.
 const MAX_STATUS: usize = 64 * 1024;
 
@@ -102,6 +102,7 @@ pub(super) async fn get(
     renewed: &Renewed,
     target: &Target,
     compressed: bool,
+    patience: Duration,
 ) -> Result<Body, Failure> {
     let mut request = Request::get(target.as_str())
         .header(ACCEPT, "application/json")
@@ -112,7 +113,7 @@ pub(super) async fn get(
         request.headers_mut().insert(ACCEPT_ENCODING, identity);
     }
     let client = renewed.client().await;
-    let response = timeout(ANSWER, client.send(request)).await;
+    let response = timeout(patience, client.send(request)).await;
     let response = response
         .map_err(|_| Failure::Silent)?
         .map_err(|error| Failure::Unreachable(with_causes(&error)))?;

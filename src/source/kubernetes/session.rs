@@ -1,14 +1,15 @@
 //! One list or one watch of a follower: what is asked for, and what is made of the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::follow::{Follower, Over};
 use super::lines::Lines;
-use super::request::{self, Failure, Status};
+use super::request::{self, ANSWER, Failure, Status};
 use super::resource::Target;
 use super::update::Update;
 use super::wire::{self, Meta, Named};
@@ -88,13 +89,19 @@ impl Follower {
         }
     }
 
-    async fn body(&self, target: &Target) -> Result<Vec<u8>, Failure> {
-        let mut body = request::get(&self.shared.renewed, target, true).await?;
+    async fn body(&mut self, target: &Target) -> Result<Vec<u8>, Failure> {
+        let mut body = self.get(target, true).await?;
         let mut text = Vec::new();
         while let Some(part) = request::part(&mut body, self.shared.silence).await? {
             text.extend_from_slice(part.as_ref());
         }
         Ok(text)
+    }
+
+    async fn get(&mut self, target: &Target, compressed: bool) -> Result<Body, Failure> {
+        self.asked = Instant::now();
+        let patience = self.shared.silence.min(ANSWER);
+        request::get(&self.shared.renewed, target, compressed, patience).await
     }
 
     /// Watches from the position, or with a complete list at first.
@@ -113,7 +120,7 @@ impl Follower {
                 .with("sendInitialEvents", "true")
                 .with("resourceVersionMatch", "NotOlderThan"),
         };
-        let mut body = match request::get(&self.shared.renewed, &target, false).await {
+        let mut body = match self.get(&target, false).await {
             Ok(body) => body,
             Err(Failure::Refused { code, .. }) if listing && is_not_understood(code) => {
                 return Ok(Failure::NoStreaming);
