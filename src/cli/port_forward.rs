@@ -10,6 +10,7 @@ use anyhow::anyhow;
 use super::args::NetnsArgs;
 use super::{Exit, Failure};
 use crate::agent::port_forward::{self, Direct, ForwardOptions, PortSpec, Source, Target};
+use crate::kernel::netns::NetnsRef;
 use crate::source::kubernetes::ApiAccess;
 use crate::source::manifest::ManifestInput;
 
@@ -80,6 +81,11 @@ fn source(args: &Args) -> Result<Source, Failure> {
         return Ok(Source::Direct(Direct::Lab { name: name.clone() }));
     }
     if args.filename.is_empty() {
+        if args.netns.netns() != NetnsRef::default() {
+            return Err(Failure::bad_input(anyhow!(
+                "--netns: manifests are reached from there: give them with -f"
+            )));
+        }
         return cluster(args).map(Source::Cluster);
     }
     Ok(Source::Direct(Direct::Manifests {

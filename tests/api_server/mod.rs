@@ -2,7 +2,10 @@
 //! on demand.
 //!
 //! * `store`: objects, versions, the log of events and how far it reaches back
-//! * `http`: lists (pages, `continue`), watches (bookmarks, streamed lists, 410), Events
+//! * `http`: lists (pages, `continue`), Events; `watches`: bookmarks, streamed lists, 410
+//! * `objects`: single objects, and lists of a namespace
+//! * `tunnel`: the `portforward` subresource, with a kubelet behind it that is in the namespaces of
+//!   the pods; `spdy`: what it speaks
 //! * `gate`: the wire between server and client, which can be cut, frozen, slowed or closed
 //!
 //! What an answer looks like was taken from kube-apiserver 1.36. It must not know what the client
@@ -17,9 +20,14 @@
 
 mod gate;
 mod http;
+mod objects;
+mod spdy;
 mod store;
+mod tunnel;
+mod watches;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +116,15 @@ impl ApiServer {
     /// Sends a line as it is on all open watches of a kind.
     pub(crate) fn inject(&self, kind: Kind, line: &str) {
         self.api.change(|store| store.inject(kind, line));
+    }
+
+    /// A pod of this name runs in a network namespace, at a path that this process can open.
+    pub(crate) fn runs(&self, pod: &str, namespace: PathBuf) {
+        self.api
+            .running
+            .lock()
+            .unwrap()
+            .insert(pod.to_owned(), namespace);
     }
 
     /// Changes how the server answers.

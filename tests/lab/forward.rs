@@ -162,6 +162,10 @@ fn forwarding_into_a_lab_outlives_scaled_and_failed_pods() {
     follow("scaled up");
     lab.run("scale", &["deploy/web", "1"]).exits(0);
     follow("scaled down");
+    // The node that connections were made from, and then the one that the pod is on.
+    lab.run("fail", &["n1"]).exits(0);
+    follow("after n1 failed");
+    lab.run("heal", &[]).exits(0);
     let (pod, node) = lab.pods_of(owner).remove(0);
     lab.run("fail", &[&node]).exits(0);
     assert_ne!(names(&lab, owner), [pod]);
