@@ -41,6 +41,8 @@ pub struct IpvsTable {
     services: HashMap<NamespacedName, Holding>,
     front_ends: HashMap<ServerKey, BTreeMap<Claimant, FrontEnd>>,
     elements: HashMap<ElementId, Held>,
+    /// Front ends that nobody claims, or did not when they were kept: looked at with every change.
+    kept: BTreeSet<ServerKey>,
     /// How many elements there are for each length of source ranges.
     lengths: BTreeMap<u8, usize>,
     /// Front ends where somebody else's virtual servers are: nobody gets them.
@@ -58,6 +60,7 @@ impl IpvsTable {
             services: HashMap::new(),
             front_ends: HashMap::new(),
             elements: HashMap::new(),
+            kept: BTreeSet::new(),
             lengths: BTreeMap::new(),
             forbidden: BTreeSet::new(),
             settings: Vec::new(),
@@ -194,9 +197,13 @@ impl IpvsTable {
 
     /// Virtual servers that are kept though nobody claims them.
     pub fn lingering(&self) -> impl Iterator<Item = &ServerKey> {
-        let all = self.front_ends.iter();
-        let kept = all.filter(|(_, c)| c.keys().next() == Some(&Claimant::Lingering));
-        kept.map(|(key, _)| key)
+        let owner = |key| {
+            self.front_ends
+                .get(key)
+                .and_then(|claims| claims.keys().next())
+        };
+        let kept = self.kept.iter();
+        kept.filter(move |key| owner(*key) == Some(&Claimant::Lingering))
     }
 
     fn before(&self) -> Before {

@@ -47,6 +47,9 @@ impl IpvsTable {
     ) {
         let old = self.owner(&key).cloned();
         before.front_ends.entry(key).or_insert_with(|| old.clone());
+        if claimant == Claimant::Lingering {
+            self.kept.insert(key);
+        }
         let claims = self.front_ends.entry(key).or_default();
         claims.insert(claimant, front_end);
         let new = claims.values().next().cloned();
@@ -60,6 +63,9 @@ impl IpvsTable {
             return;
         };
         claims.remove(claimant);
+        if *claimant == Claimant::Lingering {
+            self.kept.remove(key);
+        }
         let new = claims.values().next().cloned();
         if claims.is_empty() {
             self.front_ends.remove(key);
