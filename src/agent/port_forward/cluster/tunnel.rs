@@ -4,7 +4,6 @@
 //! SPDY to the kubelet (KEP-4006). Unlike the older channels of `v4.channel.k8s.io`, it tells the
 //! Pod that a client has ended its side while the answer is still to come.
 
-use std::io;
 use std::time::Duration;
 
 use futures::stream::{SplitSink, SplitStream};
@@ -274,7 +273,7 @@ async fn send(
             },
             read = client.read(&mut buffer), if reading => {
                 // A client that broke off has ended as well.
-                let length = read.unwrap_or_else(|_: io::Error| 0);
+                let length = read.unwrap_or(0);
                 reading = length != 0;
                 let mut frame = Vec::with_capacity(length + 8);
                 spdy::data(&mut frame, spdy::DATA, &buffer[..length], length == 0);
