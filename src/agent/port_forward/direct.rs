@@ -8,7 +8,7 @@ use tokio::runtime::Builder;
 
 use super::resolve::{Objects, Way};
 use super::source::Direct;
-use super::{ForwardOptions, PortSpec, announce, interrupted, listen};
+use super::{ForwardOptions, PortSpec, Signals, announce, listen};
 use crate::proxy::{Forwarder, Front, Origin, Pool, Settings};
 use crate::source::watch::{Settle, WatchList, Watcher};
 
@@ -55,6 +55,11 @@ pub(super) fn run(
         udp_idle: UDP_IDLE,
         announce: Some(announce),
     })?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _inside = runtime.enter();
+        Signals::catch()?
+    };
     let mut forwarded = Vec::new();
     for (spec, way) in options.ports.iter().zip(ways) {
         forwarded.push(serve(options, spec, way, &forwarder, out)?);
@@ -67,8 +72,7 @@ pub(super) fn run(
         forwarder,
         forwarded,
     };
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(running.follow())?;
+    runtime.block_on(running.follow(&mut signals));
     drop(running.forwarded);
     let _ = running.forwarder.stop(Duration::ZERO);
     Ok(())
@@ -98,9 +102,7 @@ fn serve(
 
 impl Running<'_> {
     /// Has the fronts follow the source until a signal.
-    async fn follow(&mut self) -> anyhow::Result<()> {
-        let ended = interrupted();
-        tokio::pin!(ended);
+    async fn follow(&mut self, signals: &mut Signals) {
         let mut watcher = self.source.watched().map(|input| {
             let mut watcher = Watcher::new(Settle::default());
             watcher.follow(&WatchList::of_input(input));
@@ -115,7 +117,7 @@ impl Running<'_> {
                 }
             };
             tokio::select! {
-                end = &mut ended => return Ok(end?),
+                () = signals.one() => return,
                 () = changed => {}
             }
             let now = self.source.revision();

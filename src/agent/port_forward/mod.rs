@@ -19,7 +19,7 @@ mod target;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub use source::{Direct, Source, addresses};
 pub use target::{PortSpec, Remote, Target};
@@ -56,13 +56,26 @@ fn announce(own: SocketAddr) {
     let _ = writeln!(io::stdout(), "Handling connection for {}", own.port());
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn interrupted() -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, caught from when this is made: before anything is said to listen.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches them. To be called on a runtime.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for one of them.
+    async fn one(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -18,7 +18,7 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
-use super::{ForwardOptions, PortSpec, announce, interrupted, listen};
+use super::{ForwardOptions, PortSpec, Signals, announce, listen};
 use crate::model::Protocol;
 use crate::proxy::Bound;
 use crate::source::kubernetes::ApiAccess;
@@ -82,6 +82,8 @@ async fn serve(
     if let Some(port) = ports.first() {
         port.probe().await?;
     }
+    // Until now a signal ends the process at once, whatever the server is asked.
+    let mut signals = Signals::catch()?;
     for port in ports {
         let asked = port.last().asked;
         for bound in listen::bind(&options.addresses, &port.spec, asked, out)? {
@@ -92,7 +94,8 @@ async fn serve(
         }
     }
     out.flush()?;
-    Ok(interrupted().await?)
+    signals.one().await;
+    Ok(())
 }
 
 async fn accept(listener: TcpListener, port: Arc<Port>) {
