@@ -7,10 +7,17 @@
     reason = "helpers of tests, where a failure is a failed test"
 )]
 
+#[allow(
+    dead_code,
+    reason = "shared with the tests of a cluster, which use all of it"
+)]
+mod api_server;
 mod support;
 
 #[path = "announce/bed.rs"]
 mod bed;
+#[path = "announce/cluster.rs"]
+mod cluster;
 
 use std::time::Duration;
 

@@ -52,6 +52,7 @@ pub(super) struct Api {
     store: Mutex<Store>,
     rules: Mutex<Rules>,
     seen: Mutex<Seen>,
+    leases: Mutex<BTreeMap<String, Value>>,
     version: watch::Sender<u64>,
 }
 
@@ -71,6 +72,7 @@ impl Api {
             store: Mutex::new(store),
             rules: Mutex::new(rules),
             seen: Mutex::default(),
+            leases: Mutex::default(),
             version: watch::channel(0).0,
         }
     }
@@ -88,6 +90,11 @@ impl Api {
 
     pub(super) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// By name.
+    pub(super) fn leases(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.leases.lock().unwrap()
     }
 
     fn rules_now(&self) -> Rules {
@@ -120,6 +127,7 @@ pub(super) async fn serve(api: Arc<Api>) -> SocketAddr {
             of(Kind::ServiceCidr),
         )
         .route("/apis/events.k8s.io/v1/namespaces/{ns}/events", post(event))
+        .merge(super::leases::routes())
         .with_state(api);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -191,7 +199,7 @@ fn parameters(query: &str) -> HashMap<String, String> {
         .collect()
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Response {
+pub(super) fn status(code: u16, reason: &str, message: &str) -> Response {
     let body = status_object(code, reason, message).to_string();
     let code = StatusCode::from_u16(code).unwrap();
     (code, [("content-type", "application/json")], body).into_response()

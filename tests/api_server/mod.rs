@@ -3,6 +3,7 @@
 //!
 //! * `store`: objects, versions, the log of events and how far it reaches back
 //! * `http`: lists (pages, `continue`), watches (bookmarks, streamed lists, 410), Events
+//! * `leases`: Leases, and who loses when two write
 //! * `gate`: the wire between server and client, which can be cut, frozen, slowed or closed
 //!
 //! What an answer looks like was taken from kube-apiserver 1.36. It must not know what the client
@@ -17,6 +18,7 @@
 
 mod gate;
 mod http;
+mod leases;
 mod store;
 
 use std::net::SocketAddr;
@@ -118,6 +120,16 @@ impl ApiServer {
     /// What was asked, and what was recorded.
     pub(crate) fn seen(&self) -> Seen {
         self.api.seen()
+    }
+
+    /// Who holds which Lease.
+    pub(crate) fn lease_holders(&self) -> Vec<(String, Option<String>)> {
+        let leases = self.api.leases();
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().map(str::to_owned);
+        let holders = leases
+            .iter()
+            .map(|(name, lease)| (name.clone(), holder(lease)));
+        holders.collect()
     }
 
     /// What happens to bytes between server and client.
