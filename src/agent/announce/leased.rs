@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 
+use super::giving::Giving;
 use super::leases::{LeaseOptions, Leases, Wishes};
 use super::part::Part;
 use super::task::question;
@@ -21,6 +22,7 @@ pub(super) struct Leased {
     options: AnnounceOptions,
     gauge: IntGauge,
     wishes: watch::Sender<Wishes>,
+    giving: Giving,
     /// How long to wait for others at the end.
     handover: Duration,
 }
@@ -37,6 +39,8 @@ impl Leased {
         let (wishes, heard) = watch::channel(Wishes::new());
         let node = Arc::clone(&options.node);
         let handover = leases.timing.retry() * 2 + Duration::from_millis(500);
+        let (access, pool) = (leases.access.clone(), options.pool.clone());
+        let giving = Giving::start(access, pool, news.clone(), runtime)?;
         let tell = Box::new(move |services| {
             // A thread that has ended answers for nothing.
             let _ = news.send(News::Held(services));
@@ -47,6 +51,7 @@ impl Leased {
             options,
             gauge,
             wishes,
+            giving,
             handover,
         })
     }
@@ -58,7 +63,7 @@ impl Leased {
         }
     }
 
-    async fn serve(self, mut news: UnboundedReceiver<News>) {
+    async fn serve(mut self, mut news: UnboundedReceiver<News>) {
         let mut election = Election::new(Arc::clone(&self.options.node));
         let mut part = Part::new(&self.options, self.gauge.clone());
         let mut held = BTreeSet::new();
@@ -78,6 +83,8 @@ impl Leased {
                 Some(Some(News::Claims(claims))) => election.change(claims),
                 Some(Some(News::Nodes(nodes))) => election.set_nodes(nodes),
                 Some(Some(News::Held(services))) => held = services,
+                Some(Some(News::Balancers(services))) => self.giving.change(services),
+                Some(Some(News::NotGiven(service))) => self.giving.not_given(&service),
                 Some(Some(News::Leave)) => end = Some(now + self.handover),
                 None => {
                     if end.is_some_and(|end| end <= now) {
@@ -85,6 +92,11 @@ impl Leased {
                     }
                     continue;
                 }
+            }
+            if held.contains(&pool()) && end.is_none() {
+                self.giving.give();
+            } else {
+                self.giving.stop();
             }
             part.set(election.addresses(&held), now);
             self.wish(&election, end.is_some());
@@ -102,11 +114,23 @@ impl Leased {
             false => LeaseWish::Leave,
         };
         let services = election.services();
-        let wishes: Wishes = services.map(|s| (s.clone(), wish(s))).collect();
+        let mut wishes: Wishes = services.map(|s| (s.clone(), wish(s))).collect();
+        let may = if leaving {
+            LeaseWish::Leave
+        } else {
+            LeaseWish::Hold
+        };
+        wishes.insert(pool(), may);
         self.wishes.send_if_modified(|before| {
             let changed = *before != wishes;
             *before = wishes;
             changed
         });
     }
+}
+
+/// The Lease by which one node gives out the addresses of the pool. No Service has a dot in its
+/// name.
+fn pool() -> NamespacedName {
+    NamespacedName::new("portolan", "pool.addresses")
 }

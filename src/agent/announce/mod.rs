@@ -5,12 +5,14 @@
 //! | `task` | on manifests, one thread: heartbeats in and out, questions answered |
 //! | `leased` | in a cluster, one thread: the Leases that this node holds, questions answered |
 //! | `leases` | keeping those Leases |
+//! | `giving` | in a cluster, addresses for Services that have none |
 //! | `part` | what this node answers for |
 //! | `links` | on which links |
 //!
 //! Follows rules: what is announced can be reached. Must not decide who answers
 //! ([`crate::announce`] does).
 
+mod giving;
 mod leased;
 mod leases;
 mod links;
@@ -28,7 +30,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::announce::{Claim, Nodes, Timing};
 use crate::model::allocate::AddressRange;
-use crate::model::{NamespacedName, Snapshot, Touched};
+use crate::model::{NamespacedName, Service, ServiceType, Snapshot, Touched};
 use crate::source::kubernetes::AccessError;
 use leased::Leased;
 use task::Task;
@@ -84,6 +86,10 @@ enum News {
     Nodes(Nodes),
     /// The Services whose Leases this node holds.
     Held(BTreeSet<NamespacedName>),
+    /// In a cluster: Services of type LoadBalancer that changed, or are none any more.
+    Balancers(BTreeMap<NamespacedName, Option<Service>>),
+    /// In a cluster: what a Service was given could not be written.
+    NotGiven(NamespacedName),
     /// Hand over, and end.
     Leave,
 }
@@ -95,6 +101,8 @@ pub struct AddressAnnouncer {
     news: UnboundedSender<News>,
     thread: Option<JoinHandle<()>>,
     pool: Vec<AddressRange>,
+    /// Services are to be given addresses, too.
+    gives: bool,
 }
 
 impl AddressAnnouncer {
@@ -116,6 +124,7 @@ impl AddressAnnouncer {
         registry.register(Box::new(gauge.clone()))?;
         let (news, heard) = unbounded_channel();
         let pool = options.pool.clone();
+        let gives = options.leases.is_some();
         let thread = std::thread::Builder::new().name("announce".to_owned());
         let thread = if let Some(leases) = options.leases.clone() {
             let leased = Leased::start(options, leases, gauge, news.clone(), runtime)?;
@@ -129,6 +138,7 @@ impl AddressAnnouncer {
             news,
             thread: Some(thread),
             pool,
+            gives,
         })
     }
 
@@ -140,6 +150,7 @@ impl AddressAnnouncer {
         let claims = claims.map(|(name, claim)| (name, Some(claim))).collect();
         self.tell(News::Nodes(snapshot.nodes.clone()));
         self.tell(News::Claims(claims));
+        self.tell_balancers(snapshot, snapshot.services.keys());
     }
 
     /// The rules of what is touched are in force.
@@ -152,6 +163,28 @@ impl AddressAnnouncer {
         let claims: BTreeMap<_, _> = claims.collect();
         if !claims.is_empty() {
             self.tell(News::Claims(claims));
+        }
+        self.tell_balancers(snapshot, touched.services.iter());
+    }
+
+    /// Those that are none are told of as well: they may have been.
+    fn tell_balancers<'s>(
+        &self,
+        snapshot: &Snapshot,
+        names: impl Iterator<Item = &'s NamespacedName>,
+    ) {
+        if !self.gives {
+            return;
+        }
+        let balancer = |name: &NamespacedName| {
+            let service = snapshot.services.get(name);
+            service.filter(|service| service.service_type == ServiceType::LoadBalancer)
+        };
+        let all: BTreeMap<_, _> = names
+            .map(|name| (name.clone(), balancer(name).cloned()))
+            .collect();
+        if !all.is_empty() {
+            self.tell(News::Balancers(all));
         }
     }
 

@@ -83,7 +83,8 @@ impl Task {
                     state.hand_over(&socket).await;
                     return;
                 }
-                Event::News(Some(News::Held(_))) => {}
+                // A cluster's.
+                Event::News(Some(News::Held(_) | News::Balancers(_) | News::NotGiven(_))) => {}
                 Event::News(None) => return,
                 Event::Heard(heartbeat, from) => state.heard(&heartbeat, from, now),
                 Event::Question => state.part.answer(),
