@@ -33,6 +33,8 @@ pub(crate) struct Bed {
     agents: Vec<Option<Child>>,
     /// Where Services come from; manifests if there is none.
     pub(crate) server: Option<ApiServer>,
+    /// `--lb-pool`
+    pub(crate) pool: String,
 }
 
 /// What a client saw.
@@ -107,6 +109,7 @@ impl Bed {
             directory: tempfile::tempdir().unwrap(),
             agents: (0..NODES).map(|_| None).collect(),
             server,
+            pool: VIPS.join(","),
         };
         fs::create_dir(bed.directory.path().join("manifests")).unwrap();
         bed.write(policy, ready, None);
@@ -149,7 +152,7 @@ impl Bed {
         let path = |name: &str| self.directory.path().join(name);
         let mut command = Command::new(PROGRAM);
         command
-            .args(["run", "--announce-lb", "--lb-pool", &VIPS.join(",")])
+            .args(["run", "--announce-lb", "--lb-pool", &self.pool])
             .args(["--cluster-cidr", "10.233.64.0/18,fd00:10:244::/56"])
             .args(["--node-name", &format!("n{node}")])
             .stdout(Stdio::null())
