@@ -8,16 +8,17 @@
 )]
 
 mod kernel_support;
+#[path = "kernel_sets/memory.rs"]
+mod memory;
+#[path = "kernel_sets/whole.rs"]
+mod whole;
 
 use std::collections::BTreeSet;
 
 use kernel_support::*;
-use portolan::kernel::Socket;
-use portolan::kernel::nft::fake::FakeKernel;
 use portolan::kernel::nft::*;
-use portolan::model::IpFamily::{self, V4, V6};
-use portolan::plan::expr::{Expr, RuleBody};
-use portolan::plan::op::{ChainRef, Element, Hook, Op, Place, SetRef, SetSpec, TableRef};
+use portolan::model::IpFamily::{V4, V6};
+use portolan::plan::op::{Element, Op, SetRef, SetSpec};
 
 /// `NFT_SET_INTERVAL`.
 const INTERVAL: u32 = 4;
@@ -113,152 +114,6 @@ fn dumped(kernel: &mut impl NftKernel, set: &SetRef) -> BTreeSet<Element> {
         Ok(elements)
     });
     read.unwrap().1
-}
-
-/// Everything in a table, as the steps that write it.
-fn steps_of(socket: &mut Socket, table: &TableRef) -> Vec<Op> {
-    let mut ops = vec![Op::AddTable(table.clone())];
-    let mut sets = Vec::new();
-    dump_sets(socket, table, &mut |view| {
-        let set = SetRef {
-            table: table.clone(),
-            name: view.name.into(),
-        };
-        sets.push((set, view.spec(), view.count));
-    })
-    .unwrap();
-    for (set, spec, count) in sets {
-        let elements: Vec<_> = dumped(socket, &set).into_iter().collect();
-        if let Some(count) = count
-            && spec.flags & INTERVAL == 0
-        {
-            assert_eq!(usize::try_from(count).unwrap(), elements.len(), "{set:?}");
-        }
-        let added = set.clone();
-        ops.push(Op::AddSet { set: added, spec });
-        ops.push(Op::AddElements { set, elements });
-    }
-    let chain = |name: &str| ChainRef {
-        table: table.clone(),
-        name: name.into(),
-    };
-    dump_chains(socket, table, &mut |view| {
-        ops.push(Op::AddChain {
-            chain: chain(view.name),
-            hook: view.base.map(|base| Hook {
-                chain_type: match base.chain_type {
-                    "nat" => "nat",
-                    "filter" => "filter",
-                    other => panic!("chain type {other}"),
-                },
-                hook: base.hook,
-                priority: base.priority,
-            }),
-        });
-    })
-    .unwrap();
-    dump_rules(socket, table, None, &mut |view| {
-        ops.push(Op::AddRule {
-            chain: chain(view.chain),
-            place: Place::Append,
-            rule: view.body,
-        });
-    })
-    .unwrap();
-    ops
-}
-
-/// What is not in the vocabulary.
-fn unknown(ops: &[Op]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for op in ops {
-        if let Op::AddRule { rule, .. } = op {
-            for expr in &rule.exprs {
-                if let Expr::Other { name, data } = expr {
-                    names.insert(format!("{name} {data:02x?}"));
-                }
-            }
-        }
-    }
-    names
-}
-
-/// `nft list ruleset` with everything in numbers.
-fn listed() -> String {
-    run("nft", &["-n", "list", "ruleset"])
-}
-
-/// Lists the same whatever the order of the elements of a set is, which the kernel takes from
-/// where they are in memory.
-fn sorted(listing: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut elements: Option<String> = None;
-    for line in listing.lines() {
-        if line.trim_start().starts_with("elements = {") {
-            elements = Some(String::new());
-        }
-        let Some(so_far) = &mut elements else {
-            lines.push(line.to_owned());
-            continue;
-        };
-        so_far.push_str(line.trim());
-        so_far.push(' ');
-        if line.trim_end().ends_with('}') {
-            let inner = so_far.split_once('{').unwrap().1;
-            let inner = inner.trim_end().trim_end_matches('}');
-            let mut parts: Vec<_> = inner.split(',').map(str::trim).collect();
-            parts.sort_unstable();
-            lines.push(format!("elements: {parts:?}"));
-            elements = None;
-        }
-    }
-    lines
-}
-
-fn round_trip(file: &str, family: IpFamily) {
-    let mut first = (Vec::new(), String::new());
-    in_new_netns(|| {
-        run("nft", &["-f", file]);
-        let mut socket = socket();
-        first = (steps_of(&mut socket, &table(family, "portolan")), listed());
-    });
-    let (ops, listing) = first;
-    if listing.is_empty() {
-        return;
-    }
-    assert_eq!(unknown(&ops), BTreeSet::new());
-    let rules = ops.iter().filter(|op| matches!(op, Op::AddRule { .. }));
-    assert!(rules.count() > 150);
-    in_new_netns(|| {
-        let mut socket = socket();
-        commit(&mut socket, &ops).unwrap();
-        let again = steps_of(&mut socket, &table(family, "portolan"));
-        assert_eq!(again, ops);
-        // Steps on tables do not carry the table's comment.
-        let without_comment: Vec<_> = sorted(&listing)
-            .into_iter()
-            .filter(|line| line != "\tcomment \"Kubernetes services, layout 1\"")
-            .collect();
-        assert_eq!(sorted(&listed()), without_comment);
-    });
-}
-
-#[test]
-fn a_whole_table_is_read_and_written_again_the_same() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/kernel_data/nftables-layout.nft"
-    );
-    round_trip(file, V4);
-}
-
-#[test]
-fn so_is_one_of_the_other_family() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/kernel_data/nftables-layout-v6.nft"
-    );
-    round_trip(file, V6);
 }
 
 #[test]
@@ -446,142 +301,6 @@ fn a_commit_of_elements_reports_its_generation() {
             let now = generation(&mut socket).unwrap();
             assert_eq!(committed.generation, now);
             assert_eq!(now, before + 1);
-        }
-    });
-}
-
-fn rule_with(expr: Expr) -> Op {
-    Op::AddRule {
-        chain: chain(V4, "t", "c"),
-        place: Place::Append,
-        rule: RuleBody {
-            exprs: vec![
-                Expr::Payload {
-                    base: portolan::plan::expr::PayloadBase::Network,
-                    offset: 16,
-                    len: 4,
-                    dreg: 1,
-                },
-                expr,
-            ],
-            ..RuleBody::default()
-        },
-    }
-}
-
-fn lookup(name: &str, dreg: Option<u32>, not: bool) -> Op {
-    let set = name.into();
-    rule_with(Expr::Lookup {
-        set,
-        sreg: 1,
-        dreg,
-        not,
-    })
-}
-
-/// What a kernel shows of table `t`.
-type Shown = (
-    Vec<(String, u64, Option<u32>, SetSpec)>,
-    Vec<BTreeSet<Element>>,
-);
-
-fn shown(kernel: &mut impl NftKernel) -> Shown {
-    let mut sets = Vec::new();
-    let visit = &mut |view: SetView<'_>| {
-        sets.push((view.name.to_owned(), view.handle, view.count, view.spec()));
-    };
-    kernel.dump_sets(&table(V4, "t"), visit).unwrap();
-    let names: Vec<_> = sets.iter().map(|(name, ..)| set(name)).collect();
-    let elements = names.iter().map(|set| dumped(kernel, set)).collect();
-    (sets, elements)
-}
-
-#[test]
-fn the_memory_and_the_kernel_refuse_the_same() {
-    let sized = SetSpec {
-        size: Some(2),
-        ..addresses()
-    };
-    let transactions: Vec<Vec<Op>> = vec![
-        vec![add_set("s", addresses())],
-        vec![
-            Op::AddTable(table(V4, "t")),
-            add_chain(&chain(V4, "t", "c")),
-        ],
-        vec![add_set("s", addresses()), add_set("m", address_map())],
-        vec![add_set("s", addresses())],
-        vec![add_set("s", address_map())],
-        vec![add("s", plain(0..3)), add("missing", plain(0..3))],
-        vec![add("s", plain(0..3)), add("s", plain(2..5))],
-        vec![add("s", plain(0..3))],
-        vec![add("s", vec![element(9, Some(1), None)])],
-        vec![add("m", vec![element(9, None, None)])],
-        vec![add("m", vec![element(9, Some(1), Some("x"))])],
-        vec![add("m", vec![element(9, Some(2), None)])],
-        vec![
-            delete("m", vec![element(9, None, None)]),
-            add("m", vec![element(9, Some(2), None)]),
-        ],
-        vec![delete("s", plain(4..6))],
-        vec![delete("s", plain(4..5)), delete("missing", plain(4..5))],
-        vec![delete("s", plain(4..5))],
-        vec![delete("s", Vec::new())],
-        vec![lookup("missing", None, false)],
-        vec![lookup("s", Some(1), false)],
-        vec![lookup("m", Some(1), true)],
-        vec![lookup("s", None, true), lookup("m", Some(1), false)],
-        vec![Op::DeleteSet(set("s"))],
-        vec![Op::DeleteSet(set("missing"))],
-        vec![Op::FlushChain(chain(V4, "t", "c")), Op::DeleteSet(set("s"))],
-        vec![add_set("sized", sized), add("sized", plain(0..3))],
-        // A nameless set, as `ip daddr { … }` in a rule makes it.
-        vec![
-            add_set("__set0", nameless()),
-            add("__set0", plain(0..3)),
-            lookup("__set0", None, false),
-        ],
-        vec![add_set("__set0", nameless())],
-        vec![add("__set0", plain(3..4))],
-        vec![delete("__set0", plain(0..1))],
-        vec![Op::DeleteSet(set("__set0"))],
-        vec![lookup("__set0", None, false)],
-        vec![
-            Op::FlushChain(chain(V4, "t", "c")),
-            add_set("__set0", nameless()),
-            add("__set0", plain(5..7)),
-            lookup("__set0", None, false),
-        ],
-        vec![Op::FlushChain(chain(V4, "t", "c"))],
-        vec![Op::DeleteTable(table(V4, "t"))],
-    ];
-    in_new_netns(|| {
-        let mut kernel = socket();
-        let mut fake = FakeKernel::new();
-        for ops in transactions {
-            let ours = commit(&mut fake, &ops);
-            let seen = commit(&mut kernel, &ops);
-            match (&seen, &ours) {
-                (Ok(seen), Ok(ours)) => assert_eq!(seen.generation, ours.generation, "{ops:?}"),
-                (
-                    Err(CommitError::Refused { refusals: seen, .. }),
-                    Err(CommitError::Refused { refusals: ours, .. }),
-                ) => {
-                    let errnos = |list: &[Refusal]| {
-                        // The table that is added before elements is refused apart.
-                        let steps = list.iter().filter(|r| r.op.is_some());
-                        steps.map(|r| (r.op, r.errno)).collect::<Vec<_>>()
-                    };
-                    assert_eq!(errnos(seen), errnos(ours), "{ops:?}");
-                }
-                _ => panic!("{ops:?}: {seen:?}, in memory {ours:?}"),
-            }
-            let mut ours = shown(&mut fake);
-            let seen = shown(&mut kernel);
-            for (in_memory, in_kernel) in ours.0.iter_mut().zip(&seen.0) {
-                // Not every kernel reports it.
-                in_memory.2 = in_memory.2.filter(|_| in_kernel.2.is_some());
-            }
-            assert_eq!(seen, ours, "{ops:?}");
         }
     });
 }

@@ -61,6 +61,8 @@ pub struct HealthCheckPorts {
     open: BTreeMap<Key, Port>,
     /// Those of them that are not served yet.
     missing: BTreeSet<Key>,
+    /// Failures that nobody has been told of.
+    news: Vec<(NamespacedName, String)>,
 }
 
 type Key = (NamespacedName, IpFamily);
@@ -93,6 +95,7 @@ impl HealthCheckPorts {
             addresses,
             open: BTreeMap::new(),
             missing: BTreeSet::new(),
+            news: Vec::new(),
         }
     }
 
@@ -146,7 +149,8 @@ impl HealthCheckPorts {
             };
             let (service, family) = &key;
             let addresses = self.addresses.of(*family);
-            if !port.bind(service, &addresses, &self.runtime, &self.health) {
+            if let Err(news) = port.bind(service, &addresses, &self.runtime, &self.health) {
+                self.news.extend(news.map(|text| (service.clone(), text)));
                 self.missing.insert(key);
             }
         }
@@ -157,6 +161,11 @@ impl HealthCheckPorts {
         self.missing.clear();
         let ports = std::mem::take(&mut self.open).into_values();
         ports.flat_map(|port| port.servers).collect()
+    }
+
+    /// Why which Services' ports cannot be served, each reason once.
+    pub fn take_news(&mut self) -> Vec<(NamespacedName, String)> {
+        std::mem::take(&mut self.news)
     }
 
     /// How many ports cannot be served.
@@ -176,14 +185,15 @@ impl Port {
         }
     }
 
-    /// Serves on all addresses or, if one of them cannot be bound, on none and says no.
+    /// Serves on all addresses or, if one of them cannot be bound, on none; gives the reason if it
+    /// is another than the last.
     fn bind(
         &mut self,
         service: &NamespacedName,
         addresses: &[IpAddr],
         runtime: &Handle,
         health: &Arc<Health>,
-    ) -> bool {
+    ) -> Result<(), Option<String>> {
         let router = router(service, &self.endpoints, health);
         let server = |address: &IpAddr| -> Result<Server, (SocketAddr, io::Error)> {
             let address = SocketAddr::new(*address, self.number);
@@ -194,17 +204,18 @@ impl Port {
         match addresses.iter().map(server).collect() {
             Ok(servers) => {
                 self.servers = servers;
-                true
+                Ok(())
             }
             Err((address, error)) => {
                 let text = format!(
                     "Service {service}: spec.healthCheckNodePort: cannot serve at {address}: {error}"
                 );
-                if self.failure.as_ref() != Some(&text) {
-                    tracing::warn!("{text}; trying again every few seconds");
-                    self.failure = Some(text);
+                if self.failure.as_ref() == Some(&text) {
+                    return Err(None);
                 }
-                false
+                tracing::warn!("{text}; trying again every few seconds");
+                self.failure = Some(text.clone());
+                Err(Some(text))
             }
         }
     }

@@ -8,30 +8,33 @@
 //! or the new one, also after a crash in the middle of writing; and a journal says which file it
 //! belongs to.
 
+mod error;
 mod journal;
+mod lock;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::allocate::{AllocationChanges, Allocations};
+use error::{corrupt, failed};
 use journal::Journal;
+use lock::take_lock;
+
+pub use error::StateError;
 
 /// Format of the file; a change that this version could not read raises it.
 const VERSION: u64 = 1;
 const FILE: &str = "allocations.json";
-const LOCK: &str = "lock";
 /// Files being written: this, something random, [`TEMPORARY_END`].
 const TEMPORARY: &str = ".allocations.";
 const TEMPORARY_END: &str = ".tmp";
-/// How long to wait for another process, and how often to look.
+/// How long to wait for another process.
 const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(20);
 
 /// What a directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,73 +53,6 @@ pub struct StateDir {
     lock: Option<File>,
     /// Open once something was appended.
     journal: Option<Journal>,
-}
-
-/// Why state cannot be read or kept.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// A file operation failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried: `read`, `replace`, …
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// Another process has the lock and did not let go of it in time.
-    #[error(
-        "{holder} is using the state directory {}, and still was after {} s; try again when it has ended",
-        path.display(), waited.as_secs(), holder = holder(*.pid)
-    )]
-    Held {
-        /// The state directory.
-        path: PathBuf,
-        /// The process, if it could be told.
-        pid: Option<u32>,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The file is not what portolan writes.
-    #[error(
-        "{}: line {line} column {column}: {reason}; the file is left as it is: restore it from a copy, or move it away to have addresses and node ports chosen anew",
-        path.display()
-    )]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in bytes; 0 before the first byte of a line.
-        column: usize,
-        /// What is wrong there.
-        reason: String,
-    },
-    /// The file is of a later portolan.
-    #[error(
-        "{}: has format version {found} and this portolan knows version {VERSION} only; the file is left as it is: use the portolan that wrote it, or move it away to have addresses and node ports chosen anew",
-        path.display()
-    )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The version it says.
-        found: u64,
-    },
-    /// A directory opened with [`LockMode::ReadOnly`] was to be written.
-    #[error("the state directory {} was opened for reading only", path.display())]
-    ReadOnly {
-        /// The state directory.
-        path: PathBuf,
-    },
-}
-
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(
-        || "another process".to_owned(),
-        |pid| format!("another portolan (pid {pid})"),
-    )
 }
 
 /// The file's content.
@@ -334,245 +270,5 @@ impl StateDir {
     }
 }
 
-/// Takes the lock and leaves this process's number in it, for others to name.
-///
-/// The lock file is never removed: a process that waits on a removed one would hold a lock that
-/// nobody else sees.
-fn take_lock(dir: &Path, patience: Duration) -> Result<File, StateError> {
-    let path = dir.join(LOCK);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed("open the lock", &path))?;
-    let started = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
-            Err(TryLockError::WouldBlock) if started.elapsed() >= patience => {
-                return Err(StateError::Held {
-                    path: dir.to_owned(),
-                    pid: pid_in(&mut file),
-                    waited: patience,
-                });
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(POLL),
-        }
-    }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(failed("write to the lock", &path))?;
-    Ok(file)
-}
-
-/// The number a lock's holder left in it, if it has got that far.
-fn pid_in(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.rewind().ok()?;
-    file.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
-    let path = path.to_owned();
-    move |source| StateError::Io {
-        action,
-        path,
-        source,
-    }
-}
-
-fn corrupt(path: &Path) -> impl FnOnce(serde_json::Error) -> StateError {
-    let path = path.to_owned();
-    move |error| {
-        let (line, column) = (error.line(), error.column());
-        let text = error.to_string();
-        let place = format!(" at line {line} column {column}");
-        StateError::Corrupt {
-            path,
-            line,
-            column,
-            reason: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::NamespacedName;
-    use crate::model::allocate::ServiceAllocation;
-
-    fn allocations(last: u8) -> Allocations {
-        let record = ServiceAllocation {
-            cluster_ips: vec![[10, 233, 10, last].into()],
-            ..ServiceAllocation::default()
-        };
-        [(NamespacedName::new("default", "web"), record)]
-            .into_iter()
-            .collect()
-    }
-
-    fn open(path: &Path) -> StateDir {
-        StateDir::open_within(path.to_owned(), LockMode::Exclusive, Duration::ZERO).unwrap()
-    }
-
-    /// A state directory whose file has this content, and why it cannot be read.
-    fn refusal(content: &[u8]) -> (String, StateError) {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join(FILE);
-        fs::write(&file, content).unwrap();
-        let dir = open(home.path());
-        let error = dir.read().unwrap_err();
-        assert!(dir.write(&allocations(1)).is_err());
-        assert_eq!(fs::read(&file).unwrap(), content, "never overwritten");
-        let text = error.to_string();
-        (text.replace(&file.display().to_string(), "FILE"), error)
-    }
-
-    #[test]
-    fn what_was_written_is_read_again() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("a/b");
-        open(&path).write(&allocations(1)).unwrap();
-        open(&path).write(&allocations(2)).unwrap();
-        let reader = StateDir::open(&path, LockMode::ReadOnly).unwrap();
-        assert_eq!(reader.read().unwrap(), allocations(2));
-    }
-
-    #[test]
-    fn the_file_is_readable_by_people_and_by_everybody() {
-        let home = tempfile::tempdir().unwrap();
-        open(home.path()).write(&allocations(1)).unwrap();
-        let file = home.path().join(FILE);
-        let text = fs::read_to_string(&file).unwrap();
-        let expected = r#"{
-  "version": 1,
-  "services": [
-    {
-      "namespace": "default",
-      "name": "web",
-      "clusterIPs": [
-        "10.233.10.1"
-      ]
-    }
-  ]
-}
-"#;
-        assert_eq!(text, expected);
-        let mode = fs::metadata(file).unwrap().permissions().mode();
-        assert_eq!(mode & 0o444, 0o444);
-    }
-
-    #[test]
-    fn a_missing_directory_or_file_is_empty_and_reading_creates_nothing() {
-        let home = tempfile::tempdir().unwrap();
-        for path in [home.path().to_owned(), home.path().join("missing")] {
-            let dir = StateDir::open(path, LockMode::ReadOnly).unwrap();
-            assert!(dir.read().unwrap().is_empty());
-            let error = dir.write(&allocations(1)).unwrap_err();
-            assert!(matches!(error, StateError::ReadOnly { .. }));
-        }
-        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn the_same_again_is_not_written() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = open(home.path());
-        dir.write(&allocations(1)).unwrap();
-        let modified = || {
-            fs::metadata(home.path().join(FILE))
-                .unwrap()
-                .modified()
-                .unwrap()
-        };
-        let before = modified();
-        dir.write(&allocations(1)).unwrap();
-        assert_eq!(modified(), before);
-    }
-
-    #[test]
-    fn a_second_process_is_told_who_has_the_lock() {
-        let home = tempfile::tempdir().unwrap();
-        let first = open(home.path());
-        let again = StateDir::open_within(
-            home.path().to_owned(),
-            LockMode::Exclusive,
-            Duration::from_millis(30),
-        );
-        let text = again.unwrap_err().to_string();
-        let holder = format!("another portolan (pid {})", std::process::id());
-        assert!(text.starts_with(&holder), "{text}");
-        assert!(
-            StateDir::open(home.path(), LockMode::ReadOnly)
-                .unwrap()
-                .read()
-                .is_ok()
-        );
-        drop(first);
-        open(home.path());
-    }
-
-    #[test]
-    fn the_lock_is_waited_for() {
-        let home = tempfile::tempdir().unwrap();
-        let first = open(home.path());
-        let path = home.path().to_owned();
-        let second = thread::spawn(|| StateDir::open(path, LockMode::Exclusive).map(drop));
-        thread::sleep(Duration::from_millis(100));
-        drop(first);
-        second.join().unwrap().unwrap();
-    }
-
-    #[test]
-    fn a_corrupt_file_is_named_with_the_place_and_kept() {
-        let advice = "; the file is left as it is: restore it from a copy, or move it away to have addresses and node ports chosen anew";
-        let table: [(&[u8], &str); 6] = [
-            (b"", "FILE: line 1 column 0: EOF while parsing a value"),
-            (b"\xff\x00junk", "FILE: line 1 column 1: expected value"),
-            (b"{\"version\": 1", "FILE: line 1 column 13: EOF while parsing an object"),
-            (b"{}", "FILE: line 1 column 2: missing field `version`"),
-            (
-                b"{\"version\": 1,\n \"services\": [{\"namespace\": \"d\", \"name\": \"a\", \"clusterIPs\": [\"10.0.0\"]}]}",
-                "FILE: line 2 column 69: invalid IP address syntax",
-            ),
-            (
-                b"{\"version\": 1, \"services\": [], \"more\": 1}",
-                "FILE: line 1 column 37: unknown field `more`, expected `version` or `services`",
-            ),
-        ];
-        for (content, reason) in table {
-            assert_eq!(refusal(content).0, format!("{reason}{advice}"));
-        }
-    }
-
-    #[test]
-    fn a_file_of_a_later_version_is_kept() {
-        let (text, error) = refusal(b"{\"version\": 2, \"other\": true}");
-        assert!(matches!(error, StateError::Version { found: 2, .. }));
-        assert!(
-            text.starts_with("FILE: has format version 2 and this portolan knows version 1 only")
-        );
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_is_an_error() {
-        let home = tempfile::tempdir().unwrap();
-        fs::create_dir(home.path().join(FILE)).unwrap();
-        let error = open(home.path()).read().unwrap_err();
-        assert!(error.to_string().starts_with("cannot read "), "{error}");
-    }
-
-    #[test]
-    fn left_overs_of_a_killed_writer_are_removed() {
-        let home = tempfile::tempdir().unwrap();
-        let left_over = home.path().join(".allocations.x1y2.tmp");
-        fs::write(&left_over, b"{\"vers").unwrap();
-        open(home.path());
-        assert!(!left_over.exists());
-    }
-}
+mod tests;

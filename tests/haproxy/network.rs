@@ -157,6 +157,30 @@ impl Network {
         haproxy
     }
 
+    /// Whatever comes to a node is lost without a word: the hardest failure to notice.
+    pub(crate) fn fall_silent(&self, name: &str) {
+        self.firewall(name, "drop");
+    }
+
+    /// A node resets every connection.
+    pub(crate) fn refuse(&self, name: &str) {
+        self.firewall(name, "meta l4proto tcp reject with tcp reset");
+    }
+
+    fn firewall(&self, name: &str, rule: &str) {
+        let node = self.nodes.iter().find(|node| node.name == name).unwrap();
+        // Before anything of portolan's.
+        let chain = "{ type filter hook prerouting priority -400; }";
+        let nft = |args: &[&str]| node.namespace.run("nft", args);
+        nft(&["add", "table", "inet", "failure"]);
+        nft(&["add", "chain", "inet", "failure", "incoming", chain]);
+        nft(&[
+            &["add", "rule", "inet", "failure", "incoming"],
+            &rule.split(' ').collect::<Vec<_>>()[..],
+        ]
+        .concat());
+    }
+
     /// A node's cable is pulled.
     pub(crate) fn fail(&self, name: &str) {
         self.balancer

@@ -39,6 +39,29 @@ fn the_node_is_told_of_the_start_and_of_rules_that_others_fight_over() {
 }
 
 #[test]
+fn a_service_is_told_that_its_health_check_port_is_taken() {
+    let cluster = Cluster::with_pods(1);
+    let bed = &cluster.bed;
+    let take = || std::net::TcpListener::bind("0.0.0.0:32000").expect("a free port");
+    let taken = bed.node.namespace.enter(take);
+    let local = web()
+        .load_balancer("203.0.113.10")
+        .field("externalTrafficPolicy", json!("Local"))
+        .field("healthCheckNodePort", json!(32000));
+    cluster.has(&[local.to(&bed.pods)]);
+    let _agent = cluster.agent(&[]);
+    let reason = "FailedToStartServiceHealthcheck";
+    eventually("it is told", || !events(&cluster, reason).is_empty());
+    let event = events(&cluster, reason).remove(0);
+    assert_eq!(event["type"], "Warning");
+    let about = ["kind", "namespace", "name"].map(|key| event["regarding"][key].clone());
+    assert_eq!(about, ["Service", "default", "web"]);
+    let note = event["note"].as_str().expect("a note");
+    assert!(note.contains("0.0.0.0:32000"), "{note}");
+    drop(taken);
+}
+
+#[test]
 fn a_role_that_allows_no_events_stops_nothing() {
     let cluster = Cluster::with_pods(2);
     let bed = &cluster.bed;

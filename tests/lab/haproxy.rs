@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::bench::{PATIENCE, TestLab, example};
+use crate::bench::{TestLab, example};
 
 /// The balancer, at the Service's port.
 const FRONT: &str = "http://192.168.10.20";
@@ -47,35 +47,50 @@ fn haproxy_brings_outside_users_to_pods_through_port_32000_of_the_nodes() {
     }
 }
 
+/// What counts is when a request that came to nothing was begun: one that was under way through the
+/// node is nobody's to save.
 #[test]
-fn while_a_node_fails_errors_end_within_a_few_checks() {
-    let lab = lab();
+fn while_a_node_fails_users_see_errors_for_at_most_one_check_interval() {
+    let lab = &lab();
     lab.curl("client", FRONT, 30);
-    let failing = thread::scope(|scope| {
-        let work = scope.spawn(|| lab.run("fail", &["n2"]).exits(0));
-        let mut errors = Vec::new();
-        let begin = Instant::now();
-        let mut good_since = None;
-        // Until the node is gone and five checks have passed without an error.
-        while !work.is_finished() || good_since.is_none_or(|at: Instant| at.elapsed() < 5 * CHECK) {
-            assert!(begin.elapsed() < PATIENCE, "{errors:?}");
-            let spread = lab_free_curl(&lab);
-            if spread {
-                good_since.get_or_insert_with(Instant::now);
-            } else {
-                errors.push(begin.elapsed());
-                good_since = None;
-            }
+    let mut failing = thread::scope(|scope| {
+        let users: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| ask_while(lab, 8 * CHECK)))
+            .collect();
+        thread::sleep(CHECK);
+        lab.run("fail", &["n2"]).exits(0);
+        let (mut errors, mut answers) = (Vec::new(), 0);
+        for user in users {
+            let (failed, answered) = user.join().unwrap();
+            errors.extend(failed);
+            answers += answered;
         }
-        work.join().unwrap();
+        assert!(answers > 30, "{answers} answers");
         errors
     });
+    failing.sort();
     if let (Some(first), Some(last)) = (failing.first(), failing.last()) {
-        // A busy machine checks late: what counts is that it ends by itself, and soon.
-        assert!(*last - *first <= 3 * CHECK, "errors at {failing:?}");
+        let span = *last - *first;
+        println!("{} errors in {span:?}", failing.len());
+        assert!(span <= CHECK, "{} errors in {span:?}", failing.len());
     }
     lab.curl("client", FRONT, 60).assert_only(&lab.web());
     lab.run("heal", &[]).exits(0);
+}
+
+/// Asks again and again; gives when those requests were begun that failed, and how many did not.
+fn ask_while(lab: &TestLab, time: Duration) -> (Vec<Instant>, usize) {
+    let (mut errors, mut answers) = (Vec::new(), 0);
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        let begun = Instant::now();
+        if lab_free_curl(lab) {
+            answers += 1;
+        } else {
+            errors.push(begun);
+        }
+    }
+    (errors, answers)
 }
 
 /// One connection, past the lab's lock, which `lab fail` holds.
@@ -88,7 +103,7 @@ fn lab_free_curl(lab: &TestLab) -> bool {
         "curl",
         "-sS",
         "-m",
-        "5",
+        "15",
         "-o",
         "/dev/null",
         FRONT,

@@ -9,7 +9,7 @@ use crate::support::{Host, Outcome, Service, Testbed};
 
 const VIP: &str = "10.233.10.10:80";
 /// Where the servers of these tests listen: the pods' own have the usual port.
-const PORT: u16 = 9000;
+pub(crate) const PORT: u16 = 9000;
 
 fn web<'a>(pods: impl IntoIterator<Item = &'a Host>) -> Service {
     Service::new("web", "10.233.10.10")
@@ -17,7 +17,7 @@ fn web<'a>(pods: impl IntoIterator<Item = &'a Host>) -> Service {
         .to(pods)
 }
 
-fn connect(client: &Host, target: &str) -> TcpStream {
+pub(crate) fn connect(client: &Host, target: &str) -> TcpStream {
     let target: SocketAddr = target.parse().unwrap();
     let stream = client.namespace.enter(|| TcpStream::connect(target));
     let stream = stream.expect("a connection");
@@ -27,18 +27,18 @@ fn connect(client: &Host, target: &str) -> TcpStream {
     stream
 }
 
-fn listen(host: &Host) -> TcpListener {
+pub(crate) fn listen(host: &Host) -> TcpListener {
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
     host.namespace.enter(|| TcpListener::bind(any)).unwrap()
 }
 
 /// A service to one endpoint, `pod-1` at [`PORT`].
-fn special(bed: &Testbed) -> Service {
+pub(crate) fn special(bed: &Testbed) -> Service {
     let pod = bed.pod(1).v4.clone();
     Service::new("special", "10.233.10.11").to_addresses("n0", vec![pod], PORT)
 }
 
-const SPECIAL: &str = "10.233.10.11:80";
+pub(crate) const SPECIAL: &str = "10.233.10.11:80";
 
 #[test]
 fn endpoints_take_turns_exactly_whichever_way_clients_come() {
@@ -76,6 +76,29 @@ fn an_endpoint_that_refuses_is_passed_over() {
         connect(bed.pod(3), VIP).read_to_string(&mut text).unwrap();
         assert_eq!(text, "one\n");
     }
+}
+
+/// Three seconds later, that is; the next client's turn is the other's anyway.
+#[test]
+fn an_endpoint_that_says_nothing_is_passed_over() {
+    let bed = Testbed::with_pods(3);
+    let silent = &bed.pod(2).namespace;
+    silent.run("nft", &["add", "table", "inet", "silence"]);
+    let chain = "{ type filter hook input priority 0; }";
+    silent.run("nft", &["add", "chain", "inet", "silence", "input", chain]);
+    let drop = ["tcp", "dport", "8080", "drop"];
+    silent.run(
+        "nft",
+        &[&["add", "rule", "inet", "silence", "input"], &drop[..]].concat(),
+    );
+    bed.apply(&[web(&bed.pods[..2])]);
+    let mut waited = 0;
+    for _ in 0..4 {
+        let begun = std::time::Instant::now();
+        assert_eq!(bed.pod(3).dial(VIP).answer().server, "pod-1");
+        waited += usize::from(begun.elapsed() > Duration::from_secs(2));
+    }
+    assert!(waited >= 1, "pod-2 was never tried");
 }
 
 #[test]
@@ -158,7 +181,7 @@ fn many_bytes_arrive_as_they_were_sent() {
 }
 
 /// Bytes of which no part looks like another one nearby.
-fn pattern(seed: u32, size: usize) -> Vec<u8> {
+pub(crate) fn pattern(seed: u32, size: usize) -> Vec<u8> {
     let mut state = seed;
     let next = std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

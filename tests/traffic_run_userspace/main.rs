@@ -34,6 +34,7 @@ mod ipv6;
 mod life;
 #[path = "../traffic_run/lifecycle.rs"]
 mod lifecycle;
+mod limits;
 #[path = "../traffic/load_balancer.rs"]
 mod load_balancer;
 #[path = "../traffic/node_port.rs"]

@@ -15,8 +15,8 @@ use crate::plan::ipvs::{PresentReal, Retired, ServerKey, Step};
 #[derive(Clone, Debug)]
 pub struct Drains {
     limit: Duration,
-    /// Until when.
-    waiting: HashMap<Retired, Instant>,
+    /// Until when, by virtual server.
+    waiting: HashMap<ServerKey, HashMap<SocketAddr, Instant>>,
 }
 
 /// What a look at them did.
@@ -47,19 +47,23 @@ impl Drains {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.values().map(HashMap::len).sum()
     }
 
     /// Those of a virtual server.
     pub fn of(&self, key: &ServerKey) -> impl Iterator<Item = SocketAddr> {
-        let of_key = self.waiting.keys().filter(move |(of, _)| of == key);
-        of_key.map(|(_, real)| *real)
+        self.waiting
+            .get(key)
+            .into_iter()
+            .flat_map(HashMap::keys)
+            .copied()
     }
 
     /// These wait from now on, or still.
     pub fn wait(&mut self, retired: impl IntoIterator<Item = Retired>, now: Instant) {
-        for real in retired {
-            self.waiting.entry(real).or_insert(now + self.limit);
+        for (key, real) in retired {
+            let of_key = self.waiting.entry(key).or_default();
+            of_key.entry(real).or_insert(now + self.limit);
         }
     }
 
@@ -67,21 +71,32 @@ impl Drains {
     pub fn replace(&mut self, retired: Vec<Retired>, now: Instant) {
         let known = std::mem::take(&mut self.waiting);
         self.wait(retired, now);
-        for (real, until) in &mut self.waiting {
-            if let Some(earlier) = known.get(real) {
-                *until = *earlier;
+        for (key, reals) in &mut self.waiting {
+            for (real, until) in reals {
+                if let Some(earlier) = known.get(key).and_then(|known| known.get(real)) {
+                    *until = *earlier;
+                }
             }
         }
     }
 
     /// This one waits no more: it is back.
     pub fn returned(&mut self, key: &ServerKey, real: SocketAddr) {
-        self.waiting.remove(&(*key, real));
+        self.forget(&(*key, real));
+    }
+
+    fn forget(&mut self, (key, real): &Retired) {
+        if let Some(of_key) = self.waiting.get_mut(key) {
+            of_key.remove(real);
+            if of_key.is_empty() {
+                self.waiting.remove(key);
+            }
+        }
     }
 
     /// A virtual server has gone, and its real servers with it.
     pub fn server_gone(&mut self, key: &ServerKey) {
-        self.waiting.retain(|(of, _), _| of != key);
+        self.waiting.remove(key);
     }
 
     /// Deletes those whose connections have ended or whose time is over, among `only` or all.
@@ -97,18 +112,17 @@ impl Drains {
         let mut done = Vec::new();
         let mut gone = Vec::new();
         let mut in_question = HashSet::new();
-        let concerned: Vec<Retired> = match only {
-            Some(only) => only.to_vec(),
+        let keys: HashSet<ServerKey> = match only {
+            Some(only) => only.iter().map(|(key, _)| *key).collect(),
             None => self.waiting.keys().copied().collect(),
         };
-        let keys: HashSet<ServerKey> = concerned.iter().map(|(key, _)| *key).collect();
         for key in keys {
             let reals = kernel.reals(&key)?.unwrap_or_default();
             let reals: HashMap<SocketAddr, PresentReal> = reals.into_iter().collect();
-            for socket in self.of(&key) {
-                let real = (key, socket);
-                let late = self.waiting.get(&real).is_some_and(|until| *until <= now);
-                match reals.get(&socket) {
+            for (socket, until) in self.waiting.get(&key).into_iter().flatten() {
+                let real = (key, *socket);
+                let late = *until <= now;
+                match reals.get(socket) {
                     // Somebody else's doing; a comparison finds what is to be done.
                     None => gone.push(real),
                     Some(there) if there.weight != 0 => gone.push(real),
@@ -123,8 +137,8 @@ impl Drains {
             let busy = kernel.busy(&in_question)?;
             done.extend(in_question.difference(&busy));
         }
-        for real in gone {
-            self.waiting.remove(&real);
+        for real in &gone {
+            self.forget(real);
         }
         self.delete(kernel, &done)
     }
@@ -139,7 +153,7 @@ impl Drains {
         let refused = kernel.take(&steps)?;
         for (real, step) in done.iter().zip(&steps) {
             if refused.iter().all(|refused| refused.step != *step) {
-                self.waiting.remove(real);
+                self.forget(real);
             }
         }
         let steps = steps.len() - refused.len();

@@ -1,5 +1,6 @@
 //! What the loop has to say to those who look at the cluster: Events on the own Node.
 
+use crate::model::NamespacedName;
 use crate::source::kubernetes::Announcement;
 
 /// The first load is in the kernel.
@@ -13,6 +14,7 @@ pub(super) fn started(mode: &str, services: usize) -> Announcement {
             env!("CARGO_PKG_NAME"),
             env!("CARGO_PKG_VERSION"),
         ),
+        service: None,
     }
 }
 
@@ -24,6 +26,7 @@ pub(super) fn not_started(why: &str) -> Announcement {
         reason: "NotStarted",
         action: "StartPortolan",
         note: why.to_owned(),
+        service: None,
     }
 }
 
@@ -34,6 +37,7 @@ pub(super) fn failed(why: &str) -> Announcement {
         reason: "ProgrammingFailed",
         action: "ProgramRules",
         note: format!("{why}; trying again"),
+        service: None,
     }
 }
 
@@ -44,6 +48,7 @@ pub(super) fn succeeded() -> Announcement {
         reason: "ProgrammingSucceeded",
         action: "ProgramRules",
         note: "the rules are as they should be again".to_owned(),
+        service: None,
     }
 }
 
@@ -56,5 +61,17 @@ pub(super) fn contested() -> Announcement {
         note: "other programs keep changing the rules of Services on this node; repairing them \
                less often"
             .to_owned(),
+        service: None,
+    }
+}
+
+/// A health-check node port cannot be served. Reason and action are kube-proxy's.
+pub(super) fn not_served(service: NamespacedName, why: String) -> Announcement {
+    Announcement {
+        warning: true,
+        reason: "FailedToStartServiceHealthcheck",
+        action: "Listen",
+        note: why,
+        service: Some(service),
     }
 }

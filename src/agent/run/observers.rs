@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
+use super::announcements;
 use super::no_local::NoLocal;
 use super::programmer::Programmed;
 use super::work::Work;
@@ -149,14 +150,18 @@ impl Observers {
         self.tell_counts();
     }
 
-    fn tell_counts(&self) {
+    fn tell_counts(&mut self) {
         for (family, counts) in self.no_local.totals() {
             self.metrics.no_local_endpoints(family, counts);
         }
         self.tell_failing_ports();
     }
 
-    fn tell_failing_ports(&self) {
+    fn tell_failing_ports(&mut self) {
+        let news = self.ports.as_mut().map(HealthCheckPorts::take_news);
+        for (service, why) in news.into_iter().flatten() {
+            self.announce(announcements::not_served(service, why));
+        }
         let failing = self.ports.as_ref().map_or(0, HealthCheckPorts::failing);
         self.metrics.health_check_ports_failing(failing);
     }

@@ -1,4 +1,5 @@
-//! Events on the Node: what an operator must know who looks at the cluster, not at this log.
+//! Events on the Node, or on a Service: what an operator must know who looks at the cluster, not at
+//! this log.
 //!
 //! They are sent in the background, few of them, and it is no failure if they cannot be: a role
 //! that does not allow it is said once.
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::follow::Shared;
+use crate::model::NamespacedName;
 use crate::source::with_causes;
 
 /// Events that may wait; more are dropped.
@@ -36,6 +38,8 @@ pub struct Announcement {
     pub action: &'static str,
     /// In a sentence.
     pub note: String,
+    /// The Service that it is about; the node if none.
+    pub service: Option<NamespacedName>,
 }
 
 /// Takes what is to be known. Cheap to clone.
@@ -73,6 +77,27 @@ impl Announcer {
         if self.sender.try_send((announcement, Some(done))).is_ok() {
             let _ = timeout(Duration::from_secs(2), sent).await;
         }
+    }
+}
+
+/// The uid is no real one, as in kubelet and kube-proxy: `kubectl describe node` looks for that.
+fn reference(service: Option<&NamespacedName>, node: &str) -> ObjectReference {
+    let (kind, namespace, name, uid) = match service {
+        Some(full) => (
+            "Service",
+            Some(full.namespace.to_string()),
+            full.name.to_string(),
+            full.to_string(),
+        ),
+        None => ("Node", None, node.to_owned(), node.to_owned()),
+    };
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some(kind.to_owned()),
+        namespace,
+        name: Some(name),
+        uid: Some(uid),
+        ..ObjectReference::default()
     }
 }
 
@@ -116,14 +141,7 @@ impl Sending {
             secondary: None,
         };
         let node = self.shared.selection.node_name.clone();
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Node".to_owned()),
-            name: Some(node.clone()),
-            // As kubelet and kube-proxy have it: `kubectl describe node` looks for this.
-            uid: Some(node.clone()),
-            ..ObjectReference::default()
-        };
+        let reference = reference(announcement.service.as_ref(), &node);
         let recorder = match self.recorder.take() {
             Some(recorder) => recorder,
             None => {

@@ -6,20 +6,17 @@ use std::time::Duration;
 
 use super::balancer::{Backend, Balancer, Bind, Check};
 
-/// A connection that a node does not accept at once goes to another after half of the retries;
-/// with checks of that many failures a node is out after one interval.
+/// How long a node may take to accept a connection: half a check's interval, within these.
+const CONNECT: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+
+/// What is the same for every cluster.
 const DEFAULTS: &str = "\
 defaults
     log global
     mode tcp
     option dontlognull
-    # A node that does not answer is not the client's affair: the next one is tried.
-    option redispatch 1
-    retries 3
-    timeout connect 1s
     timeout client 1h
     timeout server 1h
-    timeout check 1s
     timeout http-request 10s
     timeout http-keep-alive 1m
 ";
@@ -34,13 +31,8 @@ pub fn text(balancer: &Balancer, check_interval: Duration) -> String {
          after a reload.\n    hard-stop-after 1h\n\n",
     );
     out.push_str(DEFAULTS);
-    let millis = check_interval.as_millis();
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "    # One failed check takes a node out, two good ones bring it back.\n    \
-         default-server inter {millis}ms fastinter {millis}ms fall 1 rise 2"
-    );
+    let _ = write_patience(&mut out, check_interval);
     for note in &balancer.notes {
         let _ = writeln!(out, "\n# {note}");
     }
@@ -48,6 +40,30 @@ pub fn text(balancer: &Balancer, check_interval: Duration) -> String {
         let _ = write_backend(&mut out, backend);
     }
     out
+}
+
+/// What becomes of a connection that a node does not accept, and when a node is out.
+///
+/// Redispatching is what keeps errors from clients, and needs no check to have failed before. The checks
+/// only save the time of trying. Theirs go to a pod, too, and a failed node takes pods with it: a
+/// check by way of a node that is well may meet one of those. So one failure alone means little.
+fn write_patience(out: &mut String, check_interval: Duration) -> std::fmt::Result {
+    let [least, most] = CONNECT;
+    let connect = (check_interval / 2).clamp(least, most).as_millis();
+    let every = check_interval.as_millis();
+    let again = (check_interval / 4).as_millis().max(1);
+    writeln!(
+        out,
+        "    # A node that does not answer is not the client's affair: the next one is tried.\n    \
+         option redispatch 1\n    retries 7\n    timeout connect {connect}ms\n    \
+         timeout check {connect}ms"
+    )?;
+    writeln!(
+        out,
+        "    # Three failed checks take a node out, the second and third soon after the first; two \
+         good ones\n    # bring it back.\n    \
+         default-server inter {every}ms fastinter {again}ms fall 3 rise 2"
+    )
 }
 
 fn write_backend(out: &mut String, backend: &Backend) -> std::fmt::Result {

@@ -4,6 +4,9 @@
 //! The same operation makes the first state and every later one, so that any sequence of changes
 //! ends as a fresh start on the last snapshot would.
 
+mod claims;
+mod update;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,67 +17,21 @@ use super::rules;
 use super::sets::IpvsSet;
 use crate::model::{NamespacedName, Snapshot, proxied_ports};
 use crate::plan::ipvs::{Server, ServerKey, ServerSpec};
-use crate::plan::nftables::{
-    ChainDef, IPVS_COMMENT, IPVS_TABLE, NftRuleset, SOURCE_RANGES, SetChange, SetDef, TableDelta,
-};
+use crate::plan::nftables::{ChainDef, IPVS_COMMENT, IPVS_TABLE, NftRuleset, SetDef};
 use crate::plan::op::{Element, TableRef};
 use crate::translate::nftables::configured;
 use crate::translate::nftables::key::Key;
 use crate::translate::nftables::sets::SetId;
+use claims::{Before, Claimant, ElementId, Held};
+use update::element;
 
-/// Who claims a front end; the first in this order has it. Cluster IPs come before all others,
-/// because those are allocated and others are asked for; what nobody claims any more comes last.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Claimant {
-    Cluster(NamespacedName, u16),
-    Outside(NamespacedName, u16),
-    Lingering,
-}
-
-/// An element by set and key.
-type ElementId = (IpvsSet, Box<[u8]>);
-
-/// How many hold an element, and its comment.
-#[derive(Clone, Debug)]
-struct Held {
-    count: usize,
-    comment: Option<Arc<str>>,
-}
+pub use update::TableUpdate;
 
 /// What a Service holds.
 #[derive(Clone, Debug, Default)]
 struct Holding {
     claims: Vec<(ServerKey, Claimant)>,
     hairpins: BTreeSet<Box<[u8]>>,
-}
-
-/// What a change changes.
-#[derive(Clone, Debug)]
-pub struct TableUpdate {
-    /// Virtual servers that differ: before and after.
-    pub servers: BTreeMap<ServerKey, (Option<Server>, Option<Server>)>,
-    /// Addresses that come to the dummy device.
-    pub addresses_added: BTreeSet<IpAddr>,
-    /// Addresses that go from it.
-    pub addresses_deleted: BTreeSet<IpAddr>,
-    /// Elements that come, with the sets and rules they need.
-    pub added: TableDelta,
-    /// Elements that go, when what they are for is gone.
-    pub deleted: TableDelta,
-    /// What was wrong with annotations.
-    pub mistakes: Vec<String>,
-}
-
-impl TableUpdate {
-    /// Nothing changes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.servers.is_empty()
-            && self.addresses_added.is_empty()
-            && self.addresses_deleted.is_empty()
-            && self.added.is_empty()
-            && self.deleted.is_empty()
-    }
 }
 
 /// The desired state of one family.
@@ -84,20 +41,14 @@ pub struct IpvsTable {
     services: HashMap<NamespacedName, Holding>,
     front_ends: HashMap<ServerKey, BTreeMap<Claimant, FrontEnd>>,
     elements: HashMap<ElementId, Held>,
+    /// Front ends that nobody claims, or did not when they were kept: looked at with every change.
+    kept: BTreeSet<ServerKey>,
     /// How many elements there are for each length of source ranges.
     lengths: BTreeMap<u8, usize>,
     /// Front ends where somebody else's virtual servers are: nobody gets them.
     forbidden: BTreeSet<ServerKey>,
     /// Kernel settings as they were before, `name=value` each.
     settings: Vec<Arc<str>>,
-}
-
-/// What was before a change, of everything it touches.
-#[derive(Default)]
-struct Before {
-    front_ends: BTreeMap<ServerKey, Option<FrontEnd>>,
-    elements: BTreeMap<ElementId, Option<Option<Arc<str>>>>,
-    lengths: Vec<u8>,
 }
 
 impl IpvsTable {
@@ -109,6 +60,7 @@ impl IpvsTable {
             services: HashMap::new(),
             front_ends: HashMap::new(),
             elements: HashMap::new(),
+            kept: BTreeSet::new(),
             lengths: BTreeMap::new(),
             forbidden: BTreeSet::new(),
             settings: Vec::new(),
@@ -245,9 +197,13 @@ impl IpvsTable {
 
     /// Virtual servers that are kept though nobody claims them.
     pub fn lingering(&self) -> impl Iterator<Item = &ServerKey> {
-        let all = self.front_ends.iter();
-        let kept = all.filter(|(_, c)| c.keys().next() == Some(&Claimant::Lingering));
-        kept.map(|(key, _)| key)
+        let owner = |key| {
+            self.front_ends
+                .get(key)
+                .and_then(|claims| claims.keys().next())
+        };
+        let kept = self.kept.iter();
+        kept.filter(move |key| owner(*key) == Some(&Claimant::Lingering))
     }
 
     fn before(&self) -> Before {
@@ -338,210 +294,10 @@ impl IpvsTable {
         self.forbidden.contains(key)
     }
 
-    fn claim(
-        &mut self,
-        key: ServerKey,
-        claimant: Claimant,
-        front_end: FrontEnd,
-        before: &mut Before,
-    ) {
-        let old = self.owner(&key).cloned();
-        before.front_ends.entry(key).or_insert_with(|| old.clone());
-        let claims = self.front_ends.entry(key).or_default();
-        claims.insert(claimant, front_end);
-        let new = claims.values().next().cloned();
-        self.exchange(&key, old.as_ref(), new.as_ref(), before);
-    }
-
-    fn renounce(&mut self, key: &ServerKey, claimant: &Claimant, before: &mut Before) {
-        let old = self.owner(key).cloned();
-        before.front_ends.entry(*key).or_insert_with(|| old.clone());
-        let Some(claims) = self.front_ends.get_mut(key) else {
-            return;
-        };
-        claims.remove(claimant);
-        let new = claims.values().next().cloned();
-        if claims.is_empty() {
-            self.front_ends.remove(key);
-        }
-        self.exchange(key, old.as_ref(), new.as_ref(), before);
-    }
-
-    /// Takes the elements of the new owner's front end in place of the old one's.
-    fn exchange(
-        &mut self,
-        key: &ServerKey,
-        old: Option<&FrontEnd>,
-        new: Option<&FrontEnd>,
-        before: &mut Before,
-    ) {
-        if old == new {
-            return;
-        }
-        for (set, element, _) in old.into_iter().flat_map(|f| f.elements(key)) {
-            self.drop_element(&(set, element), before);
-        }
-        for (set, element, comment) in new.into_iter().flat_map(|f| f.elements(key)) {
-            self.hold_element((set, element), comment, before);
-        }
-    }
-
-    fn hold_element(&mut self, id: ElementId, comment: Option<Arc<str>>, before: &mut Before) {
-        let held = self.elements.get(&id).map(|held| held.comment.clone());
-        before.elements.entry(id.clone()).or_insert(held);
-        if let IpvsSet::Sources(length) = id.0 {
-            *self.lengths.entry(length).or_default() += 1;
-        }
-        let fresh = || Held {
-            count: 0,
-            comment: None,
-        };
-        let held = self.elements.entry(id).or_insert_with(fresh);
-        held.count += 1;
-        held.comment = comment;
-    }
-
-    fn drop_element(&mut self, id: &ElementId, before: &mut Before) {
-        let held = self.elements.get(id).map(|held| held.comment.clone());
-        before.elements.entry(id.clone()).or_insert(held);
-        if let IpvsSet::Sources(length) = id.0
-            && let Some(count) = self.lengths.get_mut(&length)
-        {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.lengths.remove(&length);
-            }
-        }
-        if let Some(held) = self.elements.get_mut(id) {
-            held.count = held.count.saturating_sub(1);
-            if held.count == 0 {
-                self.elements.remove(id);
-            }
-        }
-    }
-
-    /// Compares what was with what is.
-    fn settle(&self, before: Before) -> TableUpdate {
-        let mut update = TableUpdate {
-            servers: BTreeMap::new(),
-            addresses_added: BTreeSet::new(),
-            addresses_deleted: BTreeSet::new(),
-            added: TableDelta::new(self.table()),
-            deleted: TableDelta::new(self.table()),
-            mistakes: Vec::new(),
-        };
-        for (key, old) in before.front_ends {
-            let (old, new) = (old.map(|f| f.server), self.server(&key).cloned());
-            if old != new {
-                update.servers.insert(key, (old, new));
-            }
-        }
-        let mut added: BTreeMap<IpvsSet, Vec<Element>> = BTreeMap::new();
-        let mut deleted: BTreeMap<IpvsSet, Vec<Element>> = BTreeMap::new();
-        for (id, old) in before.elements {
-            let new = self.elements.get(&id).map(|held| held.comment.clone());
-            if old == new {
-                continue;
-            }
-            if id.0 == IpvsSet::Addresses
-                && let Some(address) = address_of(&id.1)
-            {
-                match new {
-                    Some(_) => update.addresses_added.insert(address),
-                    None => update.addresses_deleted.insert(address),
-                };
-            }
-            match (old, new) {
-                (None, Some(comment)) => {
-                    added.entry(id.0).or_default().push(element(id.1, comment));
-                }
-                (Some(_), None) => deleted.entry(id.0).or_default().push(element(id.1, None)),
-                // Only the comment is another: exchanged within one transaction.
-                (Some(_), Some(comment)) => {
-                    let change = SetChange {
-                        set: id.0.name().into(),
-                        deleted: vec![element(id.1.clone(), None)],
-                        added: vec![element(id.1, comment)],
-                    };
-                    update.added.elements.push(change);
-                }
-                (None, None) => {}
-            }
-        }
-        self.lengths_changed(&before.lengths, &mut update);
-        for (set, added) in added {
-            update.added.elements.push(SetChange {
-                set: set.name().into(),
-                deleted: Vec::new(),
-                added,
-            });
-        }
-        let going =
-            |set: &IpvsSet| !matches!(set, IpvsSet::Sources(l) if !self.lengths.contains_key(l));
-        for (set, deleted) in deleted.into_iter().filter(|(set, _)| going(set)) {
-            update.deleted.elements.push(SetChange {
-                set: set.name().into(),
-                deleted,
-                added: Vec::new(),
-            });
-        }
-        update
-    }
-
-    /// Sets of source ranges come and go with their lengths, and with them the rules.
-    fn lengths_changed(&self, before: &[u8], update: &mut TableUpdate) {
-        let now = self.lengths_in_use();
-        if now == before {
-            return;
-        }
-        let rules = |lengths: &[u8]| {
-            let chains = rules::chains(&self.options, lengths);
-            let chain = chains
-                .into_iter()
-                .find(|chain| &*chain.name == SOURCE_RANGES);
-            let rules = chain.into_iter().flat_map(|chain| chain.rules);
-            (SOURCE_RANGES.into(), rules.map(|rule| rule.body).collect())
-        };
-        let new = now.iter().filter(|length| !before.contains(length));
-        for length in new {
-            let set = IpvsSet::Sources(*length).definition(self.options.family());
-            update.added.add_sets.push((set.name, set.spec));
-        }
-        let gone = before.iter().filter(|length| !now.contains(length));
-        let gone: Vec<Arc<str>> = gone
-            .map(|length| IpvsSet::Sources(*length).name().into())
-            .collect();
-        if !update.added.add_sets.is_empty() {
-            let mut both: Vec<u8> = now.iter().chain(before).copied().collect();
-            both.sort_unstable_by(|a, b| b.cmp(a));
-            both.dedup();
-            update.added.refill.push(rules(&both));
-        }
-        if !gone.is_empty() {
-            update.deleted.refill.push(rules(&now));
-            update.deleted.delete_sets = gone;
-        }
-    }
-
     /// Lengths of source ranges in use, longest first.
     fn lengths_in_use(&self) -> Vec<u8> {
         self.lengths.keys().rev().copied().collect()
     }
-}
-
-fn element(key: Box<[u8]>, comment: Option<Arc<str>>) -> Element {
-    Element {
-        key,
-        data: None,
-        interval_end: false,
-        comment,
-    }
-}
-
-fn address_of(key: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(key).map(IpAddr::from);
-    let v6 = <[u8; 16]>::try_from(key).map(IpAddr::from);
-    v4.or(v6).ok()
 }
 
 impl NftRuleset for IpvsTable {
