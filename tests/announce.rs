@@ -7,10 +7,6 @@
     reason = "helpers of tests, where a failure is a failed test"
 )]
 
-#[allow(
-    dead_code,
-    reason = "shared with the tests of a cluster, which use all of it"
-)]
 mod api_server;
 mod support;
 

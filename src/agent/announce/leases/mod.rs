@@ -59,7 +59,7 @@ enum Done {
         service: NamespacedName,
         step: LeaseStep,
         began: Instant,
-        result: Result<Option<Lease>, Refusal>,
+        result: Result<Option<LeaseRecord>, Refusal>,
     },
 }
 
@@ -289,7 +289,7 @@ impl Leases {
                 }
             };
             let result = match timeout(patience, request).await {
-                Ok(Ok(object)) => Ok(object),
+                Ok(Ok(object)) => Ok(object.and_then(record).map(|(_, record)| record)),
                 Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                     Err(Refusal::Conflict)
                 }
@@ -342,7 +342,7 @@ impl Leases {
         service: &NamespacedName,
         step: LeaseStep,
         began: Instant,
-        result: Result<Option<Lease>, Refusal>,
+        result: Result<Option<LeaseRecord>, Refusal>,
         now: Instant,
     ) {
         let retry = self.options.timing.retry();
@@ -352,8 +352,7 @@ impl Leases {
         entry.busy = false;
         entry.written_at = Some(now);
         match result {
-            Ok(object) => {
-                let record = object.and_then(record).map(|(_, record)| record);
+            Ok(record) => {
                 entry.lease.wrote(step, record, began);
                 if step == LeaseStep::Release {
                     self.list_at = now;

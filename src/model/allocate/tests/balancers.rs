@@ -1,6 +1,10 @@
 //! Addresses of load balancers.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::model::allocate::give_balancers;
+use crate::model::{IngressMode, LoadBalancerIngress};
 
 fn balancer(name: &str) -> Service {
     Service {
