@@ -14,11 +14,21 @@ mod support;
 
 #[path = "ipvs/agent.rs"]
 mod agent;
+#[path = "ipvs/drain.rs"]
+mod drain;
+#[path = "ipvs/failure.rs"]
+mod failure;
 #[path = "ipvs/inside.rs"]
 mod inside;
 #[path = "ipvs/node.rs"]
 mod node;
 #[path = "ipvs/outside.rs"]
 mod outside;
+#[path = "ipvs/running.rs"]
+mod running;
+#[path = "ipvs/settings.rs"]
+mod settings;
+#[path = "ipvs/takeover.rs"]
+mod takeover;
 #[path = "ipvs/without.rs"]
 mod without;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::kernel::ipvs::{IpvsSocket, Timeouts};
+use crate::kernel::ipvs::{IpvsKernel as _, IpvsSocket, Timeouts};
 use crate::kernel::link::LocalAddress;
 use crate::kernel::nfacct::{self, NfacctError};
 use crate::kernel::sysctl::{self, SysctlError};
@@ -173,16 +173,12 @@ impl Prerequisites {
         if self.route_localnet && sysctl::set(ROUTE_LOCALNET, 1)? {
             done.push(setting(ROUTE_LOCALNET, 1));
         }
-        for (name, value) in &self.sysctls {
-            match sysctl::set(name, *value) {
-                Ok(true) => done.push(setting(name, *value)),
-                Ok(false) => {}
-                Err(error) => {
-                    let reason = std::error::Error::source(&error).map(ToString::to_string);
-                    let reason = reason.unwrap_or_default();
-                    tracing::warn!("{error}: {reason}; the IPVS mode needs it");
-                }
-            }
+        let (set, refused) = self.set_sysctls();
+        done.extend(set);
+        for error in refused {
+            let reason = std::error::Error::source(&error).map(ToString::to_string);
+            let reason = reason.unwrap_or_default();
+            tracing::warn!("{error}: {reason}; the IPVS mode needs it");
         }
         if let Some(timeouts) = self.timeouts
             && IpvsSocket::open()?.set_timeouts(timeouts)?
@@ -190,6 +186,21 @@ impl Prerequisites {
             done.push(words(timeouts));
         }
         Ok(done)
+    }
+
+    /// Makes the settings of the IPVS mode that are not as they should be: those that were changed,
+    /// and those that were refused.
+    #[must_use]
+    pub fn set_sysctls(&self) -> (Vec<String>, Vec<SysctlError>) {
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        for (name, value) in &self.sysctls {
+            match sysctl::set(name, *value) {
+                Ok(true) => done.push(setting(name, *value)),
+                Ok(false) => {}
+                Err(error) => refused.push(error),
+            }
+        }
+        (done, refused)
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) struct Api {
     store: Mutex<Store>,
     rules: Mutex<Rules>,
     seen: Mutex<Seen>,
+    leases: Mutex<BTreeMap<String, Value>>,
     /// The version of the store, for watches.
     pub(super) version: watch::Sender<u64>,
     /// Network namespaces of pods that run, by name.
@@ -78,6 +79,7 @@ impl Api {
             store: Mutex::new(store),
             rules: Mutex::new(rules),
             seen: Mutex::default(),
+            leases: Mutex::default(),
             version: watch::channel(0).0,
             running: Mutex::default(),
         }
@@ -96,6 +98,11 @@ impl Api {
 
     pub(super) fn seen(&self) -> Seen {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// By name.
+    pub(super) fn leases(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.leases.lock().unwrap()
     }
 
     /// Notes a request, and lets it pass if it has the token that is asked for.
@@ -142,6 +149,8 @@ pub(super) async fn serve(api: Arc<Api>) -> SocketAddr {
             of(Kind::ServiceCidr),
         )
         .route("/apis/events.k8s.io/v1/namespaces/{ns}/events", post(event))
+        .merge(super::leases::routes())
+        .merge(super::balancers::routes())
         .merge(objects::routes())
         .merge(tunnel::routes())
         .with_state(api);

@@ -6,6 +6,8 @@
 //! * `objects`: single objects, and lists of a namespace
 //! * `tunnel`: the `portforward` subresource, with a kubelet behind it that is in the namespaces of
 //!   the pods; `spdy`: what it speaks
+//! * `balancers`: the status of Services
+//! * `leases`: Leases, and who loses when two write
 //! * `gate`: the wire between server and client, which can be cut, frozen, slowed or closed
 //!
 //! What an answer looks like was taken from kube-apiserver 1.36. It must not know what the client
@@ -18,8 +20,10 @@
     reason = "test support: each test binary uses a part of it, and a failure is a failed test"
 )]
 
+mod balancers;
 mod gate;
 mod http;
+mod leases;
 mod objects;
 mod spdy;
 mod store;
@@ -135,6 +139,24 @@ impl ApiServer {
     /// What was asked, and what was recorded.
     pub(crate) fn seen(&self) -> Seen {
         self.api.seen()
+    }
+
+    /// An object as it is now; null if it is not there.
+    pub(crate) fn object(&self, kind: Kind, namespace: &str, name: &str) -> Value {
+        let text = objects::object(&self.api, kind, namespace, name);
+        text.map_or(Value::Null, |text| {
+            serde_json::from_str(&text).expect("JSON")
+        })
+    }
+
+    /// Who holds which Lease.
+    pub(crate) fn lease_holders(&self) -> Vec<(String, Option<String>)> {
+        let leases = self.api.leases();
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().map(str::to_owned);
+        let holders = leases
+            .iter()
+            .map(|(name, lease)| (name.clone(), holder(lease)));
+        holders.collect()
     }
 
     /// What happens to bytes between server and client.

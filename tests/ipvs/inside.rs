@@ -32,6 +32,21 @@ fn each_scheduler_spreads_connections_as_it_says_and_ipvsadm_shows_what_kube_pro
         service("datagrams", "10.233.10.6").over(Protocol::Udp),
         Service::new("nobody", "10.233.10.7"),
     ];
+    let others = [
+        "lc",
+        "wlc",
+        "dh",
+        "sed",
+        "nq",
+        "fo",
+        "ovf",
+        "lblc",
+        "sh,sh-fallback,sh-port",
+    ];
+    let at = |number: usize| format!("10.233.10.{}", 20 + number);
+    for (number, value) in others.into_iter().enumerate() {
+        services.push(scheduler(&format!("other-{number}"), &at(number), value));
+    }
     if Protocol::Sctp.is_supported() {
         services.push(service("sctp", "10.233.10.8").over(Protocol::Sctp));
     }
@@ -42,6 +57,10 @@ fn each_scheduler_spreads_connections_as_it_says_and_ipvsadm_shows_what_kube_pro
     assert_eq!(counts(&bed, "10.233.10.2:80", 60), [10, 20, 30]);
     for one in ["10.233.10.3:80", "10.233.10.4:80", "10.233.10.5:80"] {
         assert_eq!(counts(&bed, one, 20), [20], "{one} changes its mind");
+    }
+    for number in 0..others.len() {
+        let target = format!("{}:80", at(number));
+        bed.pod(1).dial(&target).times(2).assert_all_answered();
     }
     let udp = bed
         .pod(1)
@@ -82,6 +101,10 @@ fn each_scheduler_spreads_connections_as_it_says_and_ipvsadm_shows_what_kube_pro
             let real = format!("-a {front} -r {}:8080 -m -w {weight}", far(number));
             wanted.insert(real, ());
         }
+    }
+    for (number, value) in others.into_iter().enumerate() {
+        let value = value.replacen(',', " -b ", 1);
+        wanted.insert(format!("-A -t {}:80 -s {value}", at(number)), ());
     }
     for line in wanted.keys() {
         assert!(lines.contains(line), "{line} is missing: {lines:#?}");

@@ -10,14 +10,19 @@ use crate::support::{Namespace, Run, Service, Testbed};
 
 /// A testbed, if this kernel has IPVS.
 pub(crate) fn testbed(pods: u8, far_pods: u8) -> Option<Testbed> {
-    if IpvsSocket::open().is_err() {
+    (!lacks_ipvs()).then(|| Testbed::with_pods_and_far_pods(pods, far_pods))
+}
+
+/// Whether this kernel has no IPVS, which is said then.
+pub(crate) fn lacks_ipvs() -> bool {
+    let lacks = IpvsSocket::open().is_err();
+    if lacks {
         skip(
             Lack::Kernel,
             "IPVS: not in this kernel; scripts/vm/suite runs this under one that has it",
         );
-        return None;
     }
-    Some(Testbed::with_pods_and_far_pods(pods, far_pods))
+    lacks
 }
 
 impl Testbed {
@@ -55,13 +60,15 @@ pub(crate) fn saved(node: &Namespace) -> BTreeSet<String> {
         .collect()
 }
 
-/// Everything that cleanup has to leave as it was.
+/// Everything that cleanup has to leave as it was. Settings that come with a scheduler's module are
+/// not among it.
 pub(crate) fn everything(node: &Namespace) -> Vec<String> {
     let sysctls = "net.ipv4.ip_forward net.ipv4.conf.all.arp_ignore \
                    net.ipv4.conf.all.arp_announce";
     let script = format!(
         "ipvsadm-save -n; ipvsadm -l --timeout; ip -o addr; ip -o link; nft list ruleset; \
-         sysctl {sysctls}; sysctl -a 2>/dev/null | grep net.ipv4.vs."
+         sysctl {sysctls}; sysctl -a 2>/dev/null | grep net.ipv4.vs. | \
+         grep -v lblcr*_expiration"
     );
     let text = node.run("sh", &["-c", &script]);
     text.lines().map(str::to_owned).collect()

@@ -140,8 +140,7 @@ impl Backend for Ipvs {
     }
 
     fn prerequisites(&self) -> Prerequisites {
-        let [tcp, tcp_fin, udp] = self.config.ipvs.timeouts;
-        let timeouts = Timeouts { tcp, tcp_fin, udp };
+        let timeouts = settings::timeouts(&self.config.ipvs);
         Prerequisites {
             sysctls: settings::wanted(&self.config),
             timeouts: (timeouts != Timeouts::default()).then_some(timeouts),
@@ -202,10 +201,16 @@ impl Backend for Ipvs {
     }
 }
 
-/// Warns of front ends that are claimed twice and of annotations that mean nothing.
+/// Warns of front ends that are claimed twice or taken, and of annotations that mean nothing.
 pub(super) fn tell(comparison: &IpvsComparison) {
     for mistake in &comparison.mistakes {
         tracing::warn!("{mistake}");
+    }
+    for key in comparison.strangers() {
+        tracing::warn!(
+            "virtual server {key} is somebody else's and stays: no Service is served there until \
+             it is gone"
+        );
     }
     for table in &comparison.tables {
         for (key, owner, loser) in table.conflicts() {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::backend::take;
 use super::comparison::{recorded, written_down};
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use crate::agent::nftables::read::read_table;
 use crate::agent::sync::SyncError;
-use crate::kernel::ipvs::{IpvsError, IpvsKernel, IpvsSocket};
+use crate::kernel::ipvs::{IpvsError, IpvsKernel, IpvsSocket, Timeouts};
 use crate::kernel::nft::NftKernel;
 use crate::kernel::sysctl;
 use crate::model::IpFamily;
@@ -43,16 +45,21 @@ impl IpvsRemoval {
 
     fn with(ipvs: &mut impl IpvsKernel, states: &[Option<TableState>]) -> Result<Self, SyncError> {
         let recorded = written_down(states);
+        let excluded: Vec<IpNet> = states
+            .iter()
+            .flat_map(|state| settings::excluded(state.as_ref()))
+            .collect();
         let present = ipvs.read(&mut |_, _| false)?;
         let ownership = Ownership {
             recorded: &recorded,
-            excluded: &[],
+            excluded: &excluded,
             taken_over: &|_| false,
         };
         let nothing = BTreeSet::new();
         let plan = plan(&Default::default(), &nothing, &present, &ownership, false);
         let mut steps = plan.steps;
-        if present.device {
+        let mut addresses = present.addresses.iter();
+        if present.device && !addresses.any(|ip| ownership.excludes(*ip)) {
             steps.push(Step::DeleteDevice);
         }
         Ok(Self {
@@ -93,15 +100,22 @@ impl IpvsRemoval {
                 return Err(SyncError::Steps { refused });
             }
         }
-        for (name, value) in &self.settings {
-            if let Err(error) = sysctl::set(name, *value) {
-                tracing::warn!("cannot put {} back: {error}", words(name, *value));
+        for (name, value) in settings::sysctls_in(&self.settings) {
+            if let Err(error) = sysctl::set(name, value) {
+                tracing::warn!("cannot put {} back: {error}", words(name, value));
             }
+        }
+        let timeouts = settings::timeouts_in(&self.settings);
+        if timeouts != Timeouts::default() {
+            IpvsSocket::open()?.set_timeouts(timeouts)?;
         }
         Ok(())
     }
 }
 
 fn words(name: &str, value: i64) -> String {
+    if let Some(timeout) = name.strip_prefix("ipvs-timeout/") {
+        return format!("ipvs timeout {timeout} = {value}");
+    }
     format!("sysctl {} = {value}", name.replace('/', "."))
 }

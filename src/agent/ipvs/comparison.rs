@@ -66,6 +66,8 @@ pub struct IpvsComparison {
     pub take_over: bool,
     /// What settings were before they were changed.
     pub settings: Settings,
+    /// Conflicts that end if virtual servers of another proxy are to go.
+    takeable: BTreeSet<ServerKey>,
     leftovers: Leftovers,
 }
 
@@ -105,8 +107,14 @@ impl IpvsComparison {
         let (present, plan) = servers(ipvs, &mut tables, &states, request)?;
         let mut known = recorded(&states);
         known.extend(request.settings.clone());
-        let settings = settings::before(&settings::wanted(request.config), &known);
-        let compared = compare(&mut tables, states, &settings);
+        let mut settings = settings::before(&settings::wanted(request.config), &known);
+        let timeouts = settings::timeouts(&request.config.ipvs);
+        settings::timeouts_before(ipvs, timeouts, &mut settings)?;
+        let record = settings::record(&settings, &request.config.ipvs.excluded);
+        let compared = compare(&mut tables, states, record);
+        let takeable = plan.conflicts.iter().copied();
+        let takeable = takeable.filter(|key| is_kube_proxys(key, &tables, request.config));
+        let takeable = takeable.collect();
         Ok(Self {
             generation,
             tables,
@@ -116,8 +124,15 @@ impl IpvsComparison {
             mistakes,
             take_over: request.take_over,
             settings,
+            takeable,
             leftovers,
         })
+    }
+
+    /// Virtual servers in the place of ours that are nobody's whom `--take-over` replaces.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = &ServerKey> {
+        let conflicts = self.plan.conflicts.iter();
+        conflicts.filter(|key| !self.takeable.contains(*key))
     }
 
     /// Our virtual servers, by family in one list.
@@ -239,10 +254,10 @@ fn is_kube_proxys(key: &ServerKey, tables: &[IpvsTable], config: &ProxyConfig) -
 fn compare(
     tables: &mut [IpvsTable],
     states: Vec<Option<TableState>>,
-    before: &Settings,
+    record: Vec<String>,
 ) -> Vec<Compared> {
     if let Some(first) = tables.first_mut() {
-        first.remember(before.iter().map(|(name, value)| format!("{name}={value}")));
+        first.remember(record);
     }
     let pairs = tables.iter().zip(states);
     let compared = pairs.map(|(table, present)| {
@@ -329,7 +344,7 @@ impl Outcome for IpvsComparison {
     }
 
     fn competitors(&self) -> Vec<String> {
-        let conflicts = self.plan.conflicts.iter();
+        let conflicts = self.takeable.iter();
         let conflicts =
             conflicts.map(|key| format!("virtual server {key}, which is not portolan's"));
         self.leftovers

@@ -173,6 +173,27 @@ mod tests {
     }
 
     #[test]
+    fn all_of_the_ipvs_section_is_read() {
+        let section = "mode: ipvs\nclusterCIDR: 10.244.0.0/16\n\
+                       ipvs: {scheduler: wlc, strictARP: true, tcpTimeout: 10m, udpTimeout: 45s,\n\
+                       tcpFinTimeout: 30s, syncPeriod: 5m, minSyncPeriod: 1s,\n\
+                       excludeCIDRs: [203.0.113.96/28, 'fd00::/64']}\n";
+        let flags = flags(section);
+        for expected in [
+            "--ipvs-scheduler=wlc",
+            "--ipvs-strict-arp",
+            "--ipvs-exclude-cidrs=203.0.113.96/28,fd00::/64",
+            "--ipvs-tcp-timeout=10m",
+            "--ipvs-tcpfin-timeout=30s",
+            "--ipvs-udp-timeout=45s",
+            "--sync-period=5m",
+            "--min-sync-period=1s",
+        ] {
+            assert!(flags.iter().any(|flag| flag == expected), "{flags:?}");
+        }
+    }
+
+    #[test]
     fn a_flag_is_named_by_the_field_it_came_from() {
         let field = |flag, mode| field_of_flag(flag, mode);
         assert_eq!(field("--cluster-cidr", "iptables"), Some("clusterCIDR"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use nix::errno::Errno;
 
-use super::{IpvsError, IpvsKernel, Refused};
+use super::{IpvsError, IpvsKernel, Refused, Timeouts};
 use crate::plan::ipvs::{
     Present, PresentReal, PresentServer, Retired, ServerKey, ServerSpec, Step,
 };
@@ -15,6 +15,8 @@ use crate::plan::ipvs::{
 pub struct FakeIpvs {
     /// What it has.
     pub present: Present,
+    /// Its timeouts.
+    pub timeouts: Timeouts,
     /// How many steps it was given.
     pub steps: usize,
     /// Steps that are refused whatever they are, by the text of their object.
@@ -130,6 +132,10 @@ impl IpvsKernel for FakeIpvs {
         let server = self.present.servers.get(key);
         let reals = server.map(|server| server.reals.iter().map(|(s, r)| (*s, *r)).collect());
         Ok(reals)
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
+        Ok(self.timeouts)
     }
 
     fn busy(&mut self, among: &HashSet<Retired>) -> Result<HashSet<Retired>, IpvsError> {

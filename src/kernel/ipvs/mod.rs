@@ -43,6 +43,12 @@ pub trait IpvsKernel {
         key: &ServerKey,
     ) -> Result<Option<Vec<(SocketAddr, PresentReal)>>, IpvsError>;
 
+    /// The timeouts in force.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    fn timeouts(&mut self) -> Result<Timeouts, IpvsError>;
+
     /// Which of these real servers have connections that carry data.
     ///
     /// # Errors

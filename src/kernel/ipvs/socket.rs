@@ -58,27 +58,6 @@ impl IpvsSocket {
         &mut self.link
     }
 
-    /// The timeouts in force.
-    ///
-    /// # Errors
-    /// See [`IpvsError`].
-    pub fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
-        let mut packet = Packet::default();
-        packet.message(self.family, flags::ACK, &[cmd::GET_CONFIG, VERSION, 0, 0]);
-        let mut timeouts = Timeouts::default();
-        let asked = self.generic.ask(packet, &mut |message| {
-            let value = |kind| message.attrs().find(kind).and_then(|attr| attr.u32_ne());
-            timeouts = Timeouts {
-                tcp: value(top::TIMEOUT_TCP).unwrap_or(0),
-                tcp_fin: value(top::TIMEOUT_TCP_FIN).unwrap_or(0),
-                udp: value(top::TIMEOUT_UDP).unwrap_or(0),
-            };
-        });
-        let asked = asked.map_err(IpvsError::io("read timeouts"))?;
-        asked.map_err(|reply| IpvsError::of_reply("read IPVS timeouts", reply))?;
-        Ok(timeouts)
-    }
-
     /// Sets timeouts; 0 leaves one as it is. Says whether any was changed.
     ///
     /// # Errors
@@ -230,6 +209,23 @@ impl IpvsKernel for IpvsSocket {
             }
             Ok(()) => Ok(Some(reals)),
         }
+    }
+
+    fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
+        let mut packet = Packet::default();
+        packet.message(self.family, flags::ACK, &[cmd::GET_CONFIG, VERSION, 0, 0]);
+        let mut timeouts = Timeouts::default();
+        let asked = self.generic.ask(packet, &mut |message| {
+            let value = |kind| message.attrs().find(kind).and_then(|attr| attr.u32_ne());
+            timeouts = Timeouts {
+                tcp: value(top::TIMEOUT_TCP).unwrap_or(0),
+                tcp_fin: value(top::TIMEOUT_TCP_FIN).unwrap_or(0),
+                udp: value(top::TIMEOUT_UDP).unwrap_or(0),
+            };
+        });
+        let asked = asked.map_err(IpvsError::io("read timeouts"))?;
+        asked.map_err(|reply| IpvsError::of_reply("read IPVS timeouts", reply))?;
+        Ok(timeouts)
     }
 
     fn busy(&mut self, among: &HashSet<Retired>) -> Result<HashSet<Retired>, IpvsError> {

@@ -7,12 +7,14 @@
 
 mod diff;
 pub mod json;
+mod ownership;
 mod server;
 mod step;
 pub mod text;
 
 pub use crate::model::Scheduler;
-pub use diff::{Ownership, Plan, Retired, between, lingering, plan};
+pub use diff::{Plan, Retired, between, lingering, plan};
+pub use ownership::Ownership;
 pub use server::{Present, PresentReal, PresentServer, Server, ServerKey, ServerSpec};
 pub use step::Step;
 

@@ -25,9 +25,10 @@ use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programme
 use crate::agent::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
-use crate::kernel::ipvs::{IpvsSocket, probe};
+use crate::kernel::ipvs::{IpvsSocket, ProbeError, probe};
 use crate::kernel::nft::{Interest, NftKernel};
 use crate::model::{IpFamily, Snapshot, Touched};
+use crate::plan::ipvs::ServerKey;
 use crate::plan::nftables::IPVS_TABLE;
 use crate::plan::op::TableRef;
 use crate::translate::ipvs::IpvsTable;
@@ -50,8 +51,12 @@ pub struct LiveSync {
     node: Snapshot,
     /// What settings were before this process changed them.
     settings: Settings,
+    /// Front ends where virtual servers of others are: served when those go.
+    taken: Vec<ServerKey>,
     /// What stays of others, as far as it has been warned of.
     competitors: Vec<String>,
+    /// Something was refused at the start and is to be tried again.
+    owes: bool,
     /// The kernel has been asked whether it can do all this.
     probed: bool,
 }
@@ -92,7 +97,9 @@ impl LiveSync {
             watch,
             node: Snapshot::default(),
             settings: Settings::new(),
+            taken: Vec::new(),
             competitors: Vec::new(),
+            owes: false,
             probed: false,
         })
     }
@@ -104,7 +111,7 @@ impl LiveSync {
         let backend = Ipvs::new(snapshot, &self.config, &self.facts);
         if !self.probed {
             let (tables, _) = backend.tables(snapshot);
-            probe(&schedulers(&tables)).map_err(SyncError::from)?;
+            warn_of_schedulers(&tables)?;
             self.probed = true;
         }
         let comparison = backend.compare_with(
@@ -115,6 +122,7 @@ impl LiveSync {
             self.settings.clone(),
         )?;
         self.settings.clone_from(&comparison.settings);
+        self.taken.clone_from(&comparison.plan.conflicts);
         tell(&comparison);
         self.warn_of(comparison.competitors());
         backend.prerequisites().ensure(&mut self.socket)?;
@@ -172,6 +180,17 @@ impl LiveSync {
         }
     }
 
+    /// Tries settings again that were refused or that somebody changed. What is refused has been
+    /// told.
+    fn keep_settings(&self) {
+        let Some(backend) = &self.backend else {
+            return;
+        };
+        for done in backend.prerequisites().set_sysctls().0 {
+            tracing::info!("{done} again");
+        }
+    }
+
     /// Whether a change of the own node changes everything.
     fn moves(&mut self, snapshot: &Snapshot, touched: &Touched) -> bool {
         if !touched.nodes.contains(&self.config.node_name) {
@@ -192,7 +211,18 @@ impl Programmer for LiveSync {
     }
 
     fn start(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
-        self.sync(snapshot)
+        match self.sync(snapshot) {
+            // A Service that the kernel refuses does not keep the others from being served.
+            Err(ProgramError::Sync(refused @ SyncError::Steps { .. })) => {
+                tracing::error!("{refused}");
+                self.owes = true;
+                Ok(Programmed {
+                    full: true,
+                    ..Programmed::default()
+                })
+            }
+            other => other,
+        }
     }
 
     fn update(
@@ -222,9 +252,19 @@ impl Programmer for LiveSync {
         let tables = self.tables.as_deref().unwrap_or_default();
         heard.extend(self.watch.heard(tables).map_err(other)?);
         if self.watch.has_rung() {
+            if std::mem::take(&mut self.owes) {
+                heard.push(Foreign {
+                    damage: "refused",
+                    text: "the kernel refused something at the start: trying again".to_owned(),
+                });
+            }
             self.look_at_drains()?;
+            self.keep_settings();
             let tables = self.tables.as_deref().unwrap_or_default();
-            heard.extend(self.watch.compare(&mut self.ipvs, tables, &self.drains)?);
+            let compared = self
+                .watch
+                .compare(&mut self.ipvs, tables, &self.taken, &self.drains);
+            heard.extend(compared?);
             self.watch.rearm(&self.drains, false);
         }
         Ok(heard)
@@ -250,6 +290,23 @@ impl Programmer for LiveSync {
         ipvs.commit()?;
         let done = removal.commit(&mut self.socket)?;
         Ok(programmed(done, started.elapsed()))
+    }
+}
+
+/// Warns of schedulers that Services name and the kernel does not have: nobody's annotation may
+/// keep all other Services from being served.
+fn warn_of_schedulers(tables: &[IpvsTable]) -> Result<(), SyncError> {
+    match probe(&schedulers(tables)) {
+        Err(ProbeError::Missing(missing)) if !missing.ipvs && !missing.dummy => {
+            let names: Vec<_> = missing.schedulers.iter().map(|name| &**name).collect();
+            tracing::warn!(
+                "this kernel lacks the IPVS scheduler {}: Services that name it are not served \
+                 until its module can be loaded",
+                names.join(", ")
+            );
+            Ok(())
+        }
+        other => Ok(other?),
     }
 }
 

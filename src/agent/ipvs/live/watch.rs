@@ -125,18 +125,24 @@ impl Watch {
         Ok(told.collect())
     }
 
-    /// Compares virtual servers with what was written, and the real servers of some.
+    /// Compares virtual servers with what was written, and the real servers of some. Looks whether
+    /// those of others are still where ours should be.
     pub(super) fn compare(
         &mut self,
         ipvs: &mut IpvsSocket,
         tables: &[IpvsTable],
+        taken: &[ServerKey],
         drains: &Drains,
     ) -> Result<Vec<Foreign>, SyncError> {
         let desired: BTreeMap<ServerKey, &Server> = super::super::comparison::desired(tables);
-        if desired.is_empty() {
+        if desired.is_empty() && taken.is_empty() {
             return Ok(Vec::new());
         }
         let present = ipvs.list()?;
+        if let Some(key) = taken.iter().find(|key| !present.contains_key(*key)) {
+            let text = format!("virtual server {key}, which was somebody else's, is gone");
+            return Ok(vec![foreign("front_end_free", text)]);
+        }
         let differs = desired.iter().filter(|(key, server)| {
             let there = present.get(*key);
             there.is_none_or(|there| there.spec.as_ref() != Some(&server.spec))
