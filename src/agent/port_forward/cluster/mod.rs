@@ -140,7 +140,11 @@ impl Port {
             Err(error) if !error.may_try_another() => {
                 Err(error).with_context(|| format!("cannot forward to pod/{}", place.pod))
             }
-            _ => Ok(()),
+            Err(_) => Ok(()),
+            Ok(tunnel) => {
+                tunnel.close().await;
+                Ok(())
+            }
         }
     }
 

@@ -24,7 +24,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::spdy::{self, Frame, Frames};
@@ -32,6 +33,8 @@ use super::spdy::{self, Frame, Frames};
 const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 /// How long the server and the kubelet may take to open a tunnel, as in kubectl.
 const OPENING: Duration = Duration::from_secs(30);
+/// How long a goodbye may take; the connection ends in any case.
+const CLOSING: Duration = Duration::from_secs(1);
 /// Bytes of one frame.
 const CHUNK: usize = 32 * 1024;
 
@@ -103,12 +106,27 @@ impl Tunnel {
     /// Forwards a client's connection to a port until both sides have ended.
     pub(super) async fn forward(self, local: &mut TcpStream, port: u16) -> Result<(), TunnelError> {
         let (reader, writer) = local.split();
-        let (sink, stream) = self.0.split();
+        let (mut sink, stream) = self.0.split();
         let (orders, ordered) = mpsc::channel(8);
-        tokio::select! {
+        let end = tokio::select! {
             end = receive(stream, writer, orders) => end,
-            error = send(sink, reader, ordered, port) => Err(error),
-        }
+            error = send(&mut sink, reader, ordered, port) => Err(error),
+        };
+        let _ = timeout(CLOSING, sink.send(Message::Close(Some(goodbye())))).await;
+        end
+    }
+
+    /// Closes one that nothing was sent through.
+    pub(super) async fn close(mut self) {
+        let _ = timeout(CLOSING, self.0.close(Some(goodbye()))).await;
+    }
+}
+
+/// Without this status API servers take the end for an error, and log it.
+fn goodbye() -> CloseFrame {
+    CloseFrame {
+        code: CloseCode::Normal,
+        reason: "".into(),
     }
 }
 
@@ -249,7 +267,7 @@ fn words(said: &[u8]) -> String {
 
 /// From the client to the Pod. Ends with an error alone.
 async fn send(
-    mut sink: SplitSink<Socket, Message>,
+    sink: &mut SplitSink<Socket, Message>,
     mut client: ReadHalf<'_>,
     mut ordered: mpsc::Receiver<Order>,
     port: u16,
