@@ -7,10 +7,13 @@
     reason = "helpers of tests, where a failure is a failed test"
 )]
 
+mod api_server;
 mod support;
 
 #[path = "announce/bed.rs"]
 mod bed;
+#[path = "announce/cluster.rs"]
+mod cluster;
 
 use std::time::Duration;
 

@@ -89,6 +89,45 @@ fn the_role_allows_the_calls_that_are_made_and_no_others() {
 }
 
 #[test]
+fn announcing_is_allowed_leases_and_status_and_nothing_else() {
+    let read = |file: &str| fs::read_to_string(deploy("kubernetes/announce").join(file)).unwrap();
+    let mut allowed = BTreeSet::new();
+    for document in serde_yaml::Deserializer::from_str(&read("rbac.yaml")) {
+        let object = Value::deserialize(document).unwrap();
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            let texts = |field: &str| -> String {
+                let list = rule[field].as_array().unwrap().iter();
+                let list: Vec<&str> = list.map(|text| text.as_str().unwrap()).collect();
+                list.join(",")
+            };
+            allowed.insert((kind, texts("resources"), texts("verbs")));
+        }
+    }
+    let made = [
+        ("Role", "leases", "create,delete,list,update"),
+        ("ClusterRole", "services/status", "patch"),
+    ];
+    let made = made.map(|(kind, what, verbs)| (kind.to_owned(), what.to_owned(), verbs.to_owned()));
+    assert_eq!(allowed, made.into());
+    // What is added to the pod is taken by the program.
+    let kustomization: Value = serde_yaml::from_str(&read("kustomization.yaml")).unwrap();
+    let patch = kustomization["patches"][0]["patch"].as_str().unwrap();
+    let steps: Vec<Value> = serde_yaml::from_str(patch).unwrap();
+    let values = steps.iter().map(|step| step["value"].as_str().unwrap());
+    let flags: Vec<&str> = values.filter(|value| value.starts_with("--")).collect();
+    let help = Command::new(PROGRAM)
+        .args(["run", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in flags {
+        let name = flag.split('=').next().unwrap();
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn the_pods_arguments_and_configuration_are_taken() {
     let configuration = object("ConfigMap")["data"]["config.conf"].clone();
     let directory = tempfile::tempdir().unwrap();

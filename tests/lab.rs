@@ -13,6 +13,8 @@ mod support;
 mod bench;
 #[path = "lab/course.rs"]
 mod course;
+#[path = "lab/forward.rs"]
+mod forward;
 #[path = "lab/haproxy.rs"]
 mod haproxy;
 #[path = "lab/life.rs"]

@@ -70,6 +70,36 @@ impl Election {
         part
     }
 
+    /// The Services that ask for something.
+    pub fn services(&self) -> impl Iterator<Item = &NamespacedName> {
+        self.claims.keys()
+    }
+
+    /// The Services that this node would do for, whoever else would.
+    #[must_use]
+    pub fn fit(&self) -> BTreeSet<NamespacedName> {
+        let fit = |claim: &Claim| would_do(claim, &self.own);
+        let may = self.may_take(&self.own);
+        let claims = self.claims.iter().filter(|(_, claim)| may && fit(claim));
+        claims.map(|(service, _)| service.clone()).collect()
+    }
+
+    /// The addresses of these Services, of those of them that ask for something.
+    #[must_use]
+    pub fn addresses(
+        &self,
+        services: &BTreeSet<NamespacedName>,
+    ) -> BTreeMap<IpAddr, NamespacedName> {
+        let claims = services
+            .iter()
+            .filter_map(|s| Some((s, self.claims.get(s)?)));
+        let addresses = claims.flat_map(|(service, claim)| {
+            let addresses = claim.addresses.iter();
+            addresses.map(|address| (*address, service.clone()))
+        });
+        addresses.collect()
+    }
+
     /// A node that nobody describes is one: manifests need not have Nodes.
     fn may_take(&self, node: &Arc<str>) -> bool {
         self.nodes
@@ -83,15 +113,18 @@ fn winner<'n>(
     claim: &Claim,
     candidates: &[&'n Arc<str>],
 ) -> Option<&'n Arc<str>> {
-    let would_do = |node: &&&Arc<str>| match &claim.nodes {
-        Where::Anywhere => true,
-        Where::On(nodes) => nodes.contains(**node),
-    };
     candidates
         .iter()
-        .filter(would_do)
+        .filter(|node| would_do(claim, node))
         .max_by_key(|node| stable_hash(&format!("{service} {node}")))
         .copied()
+}
+
+fn would_do(claim: &Claim, node: &Arc<str>) -> bool {
+    match &claim.nodes {
+        Where::Anywhere => true,
+        Where::On(nodes) => nodes.contains(node),
+    }
 }
 
 #[cfg(test)]

@@ -252,15 +252,15 @@ fn options(args: &Args) -> Result<RunOptions, Failure> {
     let dns = dns(args).map_err(|failure| match failure {
         Failure::BadInput(error) | Failure::Failed(error) => mistakes.push(error.to_string()),
     });
-    let announce = config.as_ref().ok().and_then(|config| {
-        let announce = args.announce.options(config);
-        announce.map_err(|mistake| mistakes.push(mistake)).ok()?
-    });
     let origin = match args.origin.origin() {
         // Nothing is going to be followed.
         Err(_) if args.start.ends_early() => Ok(Origin::nothing()),
         origin => origin.map_err(|mistake| mistakes.push(mistake)),
     };
+    let announce = config.as_ref().ok().and_then(|config| {
+        let announce = args.announce.options(config, origin.as_ref().ok());
+        announce.map_err(|mistake| mistakes.push(mistake)).ok()?
+    });
     match (config, origin) {
         (Ok(config), Ok(origin)) if mistakes.is_empty() => Ok(RunOptions {
             config: for_origin(config, &origin),

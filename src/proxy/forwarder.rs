@@ -23,7 +23,7 @@ const SELDOM: Duration = Duration::from_secs(5);
 /// How to forward.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where endpoints are reached from.
+    /// Where endpoints are reached from at first.
     pub origin: Origin,
     /// Connections that no rule sent here are reset.
     pub only_redirected: bool,
@@ -39,6 +39,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
+    /// Where endpoints are reached from now.
+    origin: Mutex<Origin>,
     open: AtomicUsize,
     total: AtomicU64,
     /// The last connection has ended.
@@ -47,6 +49,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Where endpoints are reached from.
+    pub(super) fn origin(&self) -> Origin {
+        let origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        origin.clone()
+    }
+
     /// Counts a connection or a flow until what it gives is dropped.
     pub(super) fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -97,6 +105,7 @@ impl Forwarder {
             .enable_all()
             .build()?;
         let shared = Shared {
+            origin: Mutex::new(settings.origin.clone()),
             settings,
             open: AtomicUsize::new(0),
             total: AtomicU64::new(0),
@@ -146,6 +155,16 @@ impl Forwarder {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.shared.total.load(Ordering::Relaxed)
+    }
+
+    /// Has new connections and flows made from elsewhere; those under way go on as they are.
+    pub fn set_origin(&self, origin: Origin) {
+        let mut of = self
+            .shared
+            .origin
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *of = origin;
     }
 
     /// Ends: waits until what is under way has ended, but not longer than `grace`. Fronts are to

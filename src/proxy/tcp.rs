@@ -91,7 +91,8 @@ async fn dial(
     while tried.len() < TRIES
         && let Some(endpoint) = pool.next(client, &tried, Instant::now())
     {
-        let connect = shared.settings.origin.connect(endpoint);
+        let origin = shared.origin();
+        let connect = origin.connect(endpoint);
         let outcome = timeout(CONNECT, connect).await;
         match outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(server) => {

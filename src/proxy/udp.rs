@@ -209,7 +209,7 @@ impl Datagrams {
         while tried.len() < TRIES
             && let Some(endpoint) = self.pool.next(client.ip(), tried, Instant::now())
         {
-            match self.shared.settings.origin.datagrams(endpoint) {
+            match self.shared.origin().datagrams(endpoint) {
                 Ok(socket) => {
                     self.pool.reached(client.ip(), endpoint, Instant::now());
                     return Some((Arc::new(socket), endpoint));

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::api_server::ApiServer;
 use crate::support::netns::Namespace;
 use crate::support::program::PROGRAM;
 
@@ -30,6 +31,10 @@ pub(crate) struct Bed {
     _pod: Namespace,
     directory: TempDir,
     agents: Vec<Option<Child>>,
+    /// Where Services come from; manifests if there is none.
+    pub(crate) server: Option<ApiServer>,
+    /// `--lb-pool`
+    pub(crate) pool: String,
 }
 
 /// What a client saw.
@@ -63,6 +68,15 @@ fn plug(switch: &Namespace, name: &str, number: u8) -> Namespace {
 
 impl Bed {
     pub(crate) fn new(policy: &str, ready: bool) -> Self {
+        Self::with(None, policy, ready)
+    }
+
+    /// The same in a cluster, where somebody has given the Service its addresses.
+    pub(crate) fn in_cluster(policy: &str, ready: bool) -> Self {
+        Self::with(Some(ApiServer::start()), policy, ready)
+    }
+
+    fn with(server: Option<ApiServer>, policy: &str, ready: bool) -> Self {
         let switch = Namespace::new();
         switch.ip(&[
             "link add br0 type bridge mcast_snooping 0".to_owned(),
@@ -94,6 +108,8 @@ impl Bed {
             _pod: pod,
             directory: tempfile::tempdir().unwrap(),
             agents: (0..NODES).map(|_| None).collect(),
+            server,
+            pool: VIPS.join(","),
         };
         fs::create_dir(bed.directory.path().join("manifests")).unwrap();
         bed.write(policy, ready, None);
@@ -102,31 +118,17 @@ impl Bed {
 
     /// The cluster: a Service with one endpoint, and three nodes, one of them perhaps cordoned.
     pub(crate) fn write(&self, policy: &str, ready: bool, cordoned: Option<usize>) {
-        let mut text = format!(
-            "{{apiVersion: v1, kind: Service, metadata: {{name: web}}, spec: {{type: \
-             LoadBalancer, externalTrafficPolicy: {policy}, ipFamilyPolicy: RequireDualStack, \
-             ports: [{{port: 80, targetPort: 8080}}]}}}}"
-        );
-        for (family, address) in [("IPv4", "192.168.10.21"), ("IPv6", "fd00:10::21")] {
-            text += &format!(
-                "\n---\n{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: \
-                 web-{}, labels: {{kubernetes.io/service-name: web}}}}, addressType: {family}, \
-                 ports: [{{port: 8080, name: \"\"}}], endpoints: [{{addresses: ['{address}'], \
-                 nodeName: n{ENDPOINT_NODE}, conditions: {{ready: {ready}}}}}]}}",
-                family.to_lowercase()
-            );
-        }
-        for node in 0..NODES {
-            let number = 101 + node;
-            text += &format!(
-                "\n---\n{{apiVersion: v1, kind: Node, metadata: {{name: n{node}}}, spec: \
-                 {{unschedulable: {}}}, status: {{addresses: [{{type: InternalIP, address: \
-                 192.168.10.{number}}}, {{type: InternalIP, address: 'fd00:10::{number}'}}]}}}}",
-                cordoned == Some(node)
-            );
+        let documents = documents(self.server.is_some(), policy, ready, cordoned);
+        if let Some(server) = &self.server {
+            let objects = documents
+                .iter()
+                .map(|text| serde_yaml::from_str(text).unwrap());
+            let objects: Vec<serde_json::Value> = objects.collect();
+            server.put_all(&objects);
+            return;
         }
         let new = self.directory.path().join("new");
-        fs::write(&new, text).unwrap();
+        fs::write(&new, documents.join("\n---\n")).unwrap();
         fs::rename(&new, self.directory.path().join("manifests/a.yaml")).unwrap();
     }
 
@@ -135,7 +137,11 @@ impl Bed {
             self.start(node);
         }
         let start = Instant::now();
-        while self.log().matches("nodes=\"n0 n1 n2\"").count() < NODES {
+        let sign = match self.server {
+            Some(_) => " runs ",
+            None => "nodes=\"n0 n1 n2\"",
+        };
+        while self.log().matches(sign).count() < NODES {
             self.check();
             assert!(start.elapsed() < PATIENCE, "{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
@@ -146,18 +152,27 @@ impl Bed {
         let path = |name: &str| self.directory.path().join(name);
         let mut command = Command::new(PROGRAM);
         command
-            .args(["run", "--announce-lb", "--lb-pool", &VIPS.join(",")])
-            .args(["--service-cidr", "10.233.0.0/18,fd00:10:233::/112"])
+            .args(["run", "--announce-lb", "--lb-pool", &self.pool])
             .args(["--cluster-cidr", "10.233.64.0/18,fd00:10:244::/56"])
             .args(["--node-name", &format!("n{node}")])
-            .arg("-f")
-            .arg(path("manifests"))
-            .arg("--state-dir")
-            .arg(path(&format!("state{node}")))
             .stdout(Stdio::null())
             .stderr(fs::File::create(path(&format!("log{node}"))).unwrap());
-        let child = self.nodes[node].enter(|| command.spawn()).unwrap();
-        self.agents[node] = Some(child);
+        let child = if let Some(server) = &self.server {
+            command
+                .args(["--master", &server.url()])
+                .args(["--announce-lease-duration", "3s", "--netns"])
+                .arg(self.nodes[node].path());
+            command.spawn()
+        } else {
+            command
+                .args(["--service-cidr", "10.233.0.0/18,fd00:10:233::/112"])
+                .arg("-f")
+                .arg(path("manifests"))
+                .arg("--state-dir")
+                .arg(path(&format!("state{node}")));
+            self.nodes[node].enter(|| command.spawn())
+        };
+        self.agents[node] = Some(child.unwrap());
     }
 
     /// Ends an agent by a signal, and waits until it has.
@@ -305,6 +320,47 @@ impl Drop for Bed {
             println!("{}", self.log());
         }
     }
+}
+
+/// In a cluster, the API server has given the Service its addresses.
+fn documents(in_cluster: bool, policy: &str, ready: bool, cordoned: Option<usize>) -> Vec<String> {
+    let (given, status) = if in_cluster {
+        (
+            "clusterIP: 10.233.10.10, clusterIPs: [10.233.10.10, 'fd00:10:233::10'], ipFamilies: \
+             [IPv4, IPv6], ",
+            format!(
+                ", status: {{loadBalancer: {{ingress: [{{ip: '{}', ipMode: VIP}}, {{ip: '{}', \
+                 ipMode: VIP}}]}}}}",
+                VIPS[0], VIPS[1]
+            ),
+        )
+    } else {
+        ("", String::new())
+    };
+    let mut all = vec![format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: default}}, spec: \
+         {{type: LoadBalancer, externalTrafficPolicy: {policy}, ipFamilyPolicy: \
+         RequireDualStack, {given}ports: [{{port: 80, targetPort: 8080, protocol: TCP}}]}}{status}}}"
+    )];
+    for (family, address) in [("IPv4", "192.168.10.21"), ("IPv6", "fd00:10::21")] {
+        all.push(format!(
+            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: web-{}, \
+             namespace: default, labels: {{kubernetes.io/service-name: web}}}}, addressType: \
+             {family}, ports: [{{port: 8080, name: \"\"}}], endpoints: [{{addresses: \
+             ['{address}'], nodeName: n{ENDPOINT_NODE}, conditions: {{ready: {ready}}}}}]}}",
+            family.to_lowercase()
+        ));
+    }
+    for node in 0..NODES {
+        let number = 101 + node;
+        all.push(format!(
+            "{{apiVersion: v1, kind: Node, metadata: {{name: n{node}}}, spec: {{unschedulable: \
+             {}}}, status: {{addresses: [{{type: InternalIP, address: 192.168.10.{number}}}, \
+             {{type: InternalIP, address: 'fd00:10::{number}'}}]}}}}",
+            cordoned == Some(node)
+        ));
+    }
+    all
 }
 
 fn connect(vip: &str) -> Result<(), String> {

@@ -1,22 +1,23 @@
-//! Lists and watches over HTTP, as kube-apiserver answers them.
+//! Requests over HTTP, and lists, as kube-apiserver answers them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures::stream::unfold;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::store::{Kind, Selectors, Store, Stored, What};
+use super::store::{Kind, Selectors, Store};
+use super::watches::watch_answer;
+use super::{objects, tunnel};
 
 /// How the server answers.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Rules {
     pub(crate) endless_lists: bool,
     /// Nobody may write Events.
     pub(crate) events_forbidden: bool,
+    /// Requests to forward ports get this answer instead: status code and message.
+    pub(crate) refuse_forwarding: Option<(u16, String)>,
 }
 
 /// What was asked.
@@ -52,7 +55,11 @@ pub(super) struct Api {
     store: Mutex<Store>,
     rules: Mutex<Rules>,
     seen: Mutex<Seen>,
-    version: watch::Sender<u64>,
+    leases: Mutex<BTreeMap<String, Value>>,
+    /// The version of the store, for watches.
+    pub(super) version: watch::Sender<u64>,
+    /// Network namespaces of pods that run, by name.
+    pub(super) running: Mutex<HashMap<String, PathBuf>>,
 }
 
 impl Api {
@@ -66,12 +73,15 @@ impl Api {
             pages_expire: false,
             endless_lists: false,
             events_forbidden: false,
+            refuse_forwarding: None,
         };
         Self {
             store: Mutex::new(store),
             rules: Mutex::new(rules),
             seen: Mutex::default(),
+            leases: Mutex::default(),
             version: watch::channel(0).0,
+            running: Mutex::default(),
         }
     }
 
@@ -90,11 +100,30 @@ impl Api {
         self.seen.lock().unwrap().clone()
     }
 
-    fn rules_now(&self) -> Rules {
+    /// By name.
+    pub(super) fn leases(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.leases.lock().unwrap()
+    }
+
+    /// Notes a request, and lets it pass if it has the token that is asked for.
+    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<Rules, Box<Response>> {
+        self.seen.lock().unwrap().requests.push(uri.to_string());
+        let rules = self.rules_now();
+        let given = headers.get("authorization");
+        let given = given.and_then(|value| value.to_str().ok());
+        match &rules.token {
+            Some(token) if given != Some(&format!("Bearer {token}")) => {
+                Err(Box::new(status(401, "Unauthorized", "Unauthorized")))
+            }
+            _ => Ok(rules),
+        }
+    }
+
+    pub(super) fn rules_now(&self) -> Rules {
         self.rules.lock().unwrap().clone()
     }
 
-    fn store(&self) -> MutexGuard<'_, Store> {
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap()
     }
 }
@@ -120,6 +149,10 @@ pub(super) async fn serve(api: Arc<Api>) -> SocketAddr {
             of(Kind::ServiceCidr),
         )
         .route("/apis/events.k8s.io/v1/namespaces/{ns}/events", post(event))
+        .merge(super::leases::routes())
+        .merge(super::balancers::routes())
+        .merge(objects::routes())
+        .merge(tunnel::routes())
         .with_state(api);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -139,16 +172,10 @@ async fn event(State(api): State<Arc<Api>>, body: Bytes) -> Response {
 }
 
 fn answer(api: &Arc<Api>, kind: Kind, uri: &Uri, query: &str, headers: &HeaderMap) -> Response {
-    api.seen.lock().unwrap().requests.push(uri.to_string());
-    let rules = api.rules_now();
-    if let Some(token) = &rules.token {
-        let given = headers
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        if given != Some(&format!("Bearer {token}")) {
-            return status(401, "Unauthorized", "Unauthorized");
-        }
-    }
+    let rules = match api.admit(uri, headers) {
+        Ok(rules) => rules,
+        Err(refusal) => return *refusal,
+    };
     if let Some((code, message)) = rules.refuse.get(&kind) {
         return status(*code, "Refused", message);
     }
@@ -166,7 +193,7 @@ fn answer(api: &Arc<Api>, kind: Kind, uri: &Uri, query: &str, headers: &HeaderMa
     }
 }
 
-fn parameters(query: &str) -> HashMap<String, String> {
+pub(super) fn parameters(query: &str) -> HashMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let decode = |text: &str| {
         let mut bytes = Vec::new();
@@ -191,20 +218,20 @@ fn parameters(query: &str) -> HashMap<String, String> {
         .collect()
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Response {
+pub(super) fn status(code: u16, reason: &str, message: &str) -> Response {
     let body = status_object(code, reason, message).to_string();
     let code = StatusCode::from_u16(code).unwrap();
     (code, [("content-type", "application/json")], body).into_response()
 }
 
-fn status_object(code: u16, reason: &str, message: &str) -> Value {
+pub(super) fn status_object(code: u16, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
     })
 }
 
-const GONE: &str = "too old resource version";
+pub(super) const GONE: &str = "too old resource version";
 
 fn list(
     api: &Api,
@@ -252,174 +279,4 @@ fn list(
         items.join(",")
     );
     ([("content-type", "application/json")], body).into_response()
-}
-
-/// A watch that is open.
-struct Watching {
-    api: Arc<Api>,
-    kind: Kind,
-    selectors: Selectors,
-    /// Everything up to here was sent.
-    version: u64,
-    versions: watch::Receiver<u64>,
-    bookmark_at: Option<Instant>,
-    end: Instant,
-    /// What is to be sent first.
-    first: Option<Bytes>,
-}
-
-fn watch_answer(
-    api: &Arc<Api>,
-    kind: Kind,
-    selectors: Selectors,
-    query: &HashMap<String, String>,
-    rules: &Rules,
-) -> Response {
-    let initial = query
-        .get("sendInitialEvents")
-        .is_some_and(|text| text == "true");
-    if initial && !rules.streams_lists {
-        return status(422, "Invalid", "sendInitialEvents: Forbidden");
-    }
-    let seconds = query
-        .get("timeoutSeconds")
-        .map_or(60, |text| text.parse().unwrap());
-    let bookmarks = query
-        .get("allowWatchBookmarks")
-        .is_some_and(|text| text == "true");
-    let mut watching = Watching {
-        versions: api.version.subscribe(),
-        api: Arc::clone(api),
-        kind,
-        selectors,
-        version: 0,
-        bookmark_at: bookmarks.then(|| Instant::now() + rules.bookmarks),
-        end: Instant::now() + Duration::from_secs(seconds),
-        first: None,
-    };
-    let store = api.store();
-    if initial {
-        watching.version = store.version;
-        let mut first = String::new();
-        for object in store
-            .objects
-            .get(&kind)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-        {
-            if watching.selectors.select(object) {
-                first.push_str(&event_line("ADDED", object));
-            }
-        }
-        if !rules.endless_lists {
-            first.push_str(&bookmark(kind, store.version, true));
-        }
-        watching.first = Some(first.into());
-    } else {
-        watching.version = query["resourceVersion"].parse().expect("a version");
-        if watching.version < store.compacted {
-            if rules.gone_as_http {
-                return status(410, "Expired", GONE);
-            }
-            let object = status_object(410, "Expired", GONE);
-            let line = format!("{{\"type\":\"ERROR\",\"object\":{object}}}\n");
-            return line.into_response();
-        }
-        if watching.version > store.version {
-            return status(504, "Timeout", "Too large resource version");
-        }
-    }
-    drop(store);
-    let stream = unfold(watching, |mut watching| async move {
-        let bytes = watching.next().await?;
-        Some((Ok::<_, Infallible>(bytes), watching))
-    });
-    (
-        [("content-type", "application/json")],
-        Body::from_stream(stream),
-    )
-        .into_response()
-}
-
-impl Watching {
-    async fn next(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        loop {
-            self.versions.borrow_and_update();
-            let lines = self.lines()?;
-            if !lines.is_empty() {
-                return Some(lines.into());
-            }
-            let due = self.bookmark_at.map_or(self.end, |at| at.min(self.end));
-            let waited = tokio::time::timeout_at(due.into(), self.versions.changed()).await;
-            if waited.is_ok() {
-                continue;
-            }
-            if Instant::now() >= self.end {
-                return None;
-            }
-            if let Some(at) = &mut self.bookmark_at {
-                *at = Instant::now() + self.api.rules_now().bookmarks;
-                return Some(bookmark(self.kind, self.version, false).into());
-            }
-        }
-    }
-
-    /// What happened since, as lines; `None` if that is forgotten.
-    fn lines(&mut self) -> Option<String> {
-        let store = self.api.store();
-        if self.version + 1 < store.compacted {
-            // It did not keep up; a real server ends such watches.
-            return None;
-        }
-        let mut lines = String::new();
-        let from = store.log.partition_point(|one| one.version <= self.version);
-        for happened in store.log[from..].iter().filter(|one| one.kind == self.kind) {
-            match &happened.what {
-                What::Line(line) => {
-                    lines.push_str(line);
-                    lines.push('\n');
-                }
-                What::Changed(before, after) => {
-                    let seen = |object: &Option<Arc<Stored>>| {
-                        object
-                            .as_ref()
-                            .filter(|object| self.selectors.select(object))
-                            .cloned()
-                    };
-                    match (seen(before), seen(after)) {
-                        (None, Some(after)) => lines.push_str(&event_line("ADDED", &after)),
-                        (Some(_), Some(after)) => lines.push_str(&event_line("MODIFIED", &after)),
-                        (Some(before), None) => {
-                            // The last state, with the version of the deletion.
-                            let mut last: Value = serde_json::from_str(&before.text).unwrap();
-                            last["metadata"]["resourceVersion"] =
-                                json!(happened.version.to_string());
-                            lines
-                                .push_str(&format!("{{\"type\":\"DELETED\",\"object\":{last}}}\n"));
-                        }
-                        (None, None) => {}
-                    }
-                }
-            }
-        }
-        self.version = store.version;
-        Some(lines)
-    }
-}
-
-fn event_line(kind: &str, object: &Stored) -> String {
-    format!("{{\"type\":\"{kind}\",\"object\":{}}}\n", object.text)
-}
-
-fn bookmark(kind: Kind, version: u64, end: bool) -> String {
-    let (api_version, name) = kind.names();
-    let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
-    if end {
-        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-    }
-    let object = json!({"kind": name, "apiVersion": api_version, "metadata": metadata});
-    format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n")
 }

@@ -2,7 +2,12 @@
 //! on demand.
 //!
 //! * `store`: objects, versions, the log of events and how far it reaches back
-//! * `http`: lists (pages, `continue`), watches (bookmarks, streamed lists, 410), Events
+//! * `http`: lists (pages, `continue`), Events; `watches`: bookmarks, streamed lists, 410
+//! * `objects`: single objects, and lists of a namespace
+//! * `tunnel`: the `portforward` subresource, with a kubelet behind it that is in the namespaces of
+//!   the pods; `spdy`: what it speaks
+//! * `balancers`: the status of Services
+//! * `leases`: Leases, and who loses when two write
 //! * `gate`: the wire between server and client, which can be cut, frozen, slowed or closed
 //!
 //! What an answer looks like was taken from kube-apiserver 1.36. It must not know what the client
@@ -15,11 +20,18 @@
     reason = "test support: each test binary uses a part of it, and a failure is a failed test"
 )]
 
+mod balancers;
 mod gate;
 mod http;
+mod leases;
+mod objects;
+mod spdy;
 mod store;
+mod tunnel;
+mod watches;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,6 +122,15 @@ impl ApiServer {
         self.api.change(|store| store.inject(kind, line));
     }
 
+    /// A pod of this name runs in a network namespace, at a path that this process can open.
+    pub(crate) fn runs(&self, pod: &str, namespace: PathBuf) {
+        self.api
+            .running
+            .lock()
+            .unwrap()
+            .insert(pod.to_owned(), namespace);
+    }
+
     /// Changes how the server answers.
     pub(crate) fn rules(&self, change: impl FnOnce(&mut Rules)) {
         self.api.rules(change);
@@ -118,6 +139,24 @@ impl ApiServer {
     /// What was asked, and what was recorded.
     pub(crate) fn seen(&self) -> Seen {
         self.api.seen()
+    }
+
+    /// An object as it is now; null if it is not there.
+    pub(crate) fn object(&self, kind: Kind, namespace: &str, name: &str) -> Value {
+        let text = objects::object(&self.api, kind, namespace, name);
+        text.map_or(Value::Null, |text| {
+            serde_json::from_str(&text).expect("JSON")
+        })
+    }
+
+    /// Who holds which Lease.
+    pub(crate) fn lease_holders(&self) -> Vec<(String, Option<String>)> {
+        let leases = self.api.leases();
+        let holder = |lease: &Value| lease["spec"]["holderIdentity"].as_str().map(str::to_owned);
+        let holders = leases
+            .iter()
+            .map(|(name, lease)| (name.clone(), holder(lease)));
+        holders.collect()
     }
 
     /// What happens to bytes between server and client.

@@ -12,6 +12,11 @@ pub(crate) enum Kind {
     EndpointSlice,
     Node,
     ServiceCidr,
+    Pod,
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
 }
 
 impl Kind {
@@ -21,6 +26,11 @@ impl Kind {
             Some("EndpointSlice") => Self::EndpointSlice,
             Some("Node") => Self::Node,
             Some("ServiceCIDR") => Self::ServiceCidr,
+            Some("Pod") => Self::Pod,
+            Some("Deployment") => Self::Deployment,
+            Some("ReplicaSet") => Self::ReplicaSet,
+            Some("StatefulSet") => Self::StatefulSet,
+            Some("DaemonSet") => Self::DaemonSet,
             other => panic!("kind {other:?}"),
         }
     }
@@ -32,6 +42,11 @@ impl Kind {
             Self::EndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
             Self::Node => ("v1", "Node"),
             Self::ServiceCidr => ("networking.k8s.io/v1", "ServiceCIDR"),
+            Self::Pod => ("v1", "Pod"),
+            Self::Deployment => ("apps/v1", "Deployment"),
+            Self::ReplicaSet => ("apps/v1", "ReplicaSet"),
+            Self::StatefulSet => ("apps/v1", "StatefulSet"),
+            Self::DaemonSet => ("apps/v1", "DaemonSet"),
         }
     }
 }

@@ -2,27 +2,40 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `task` | one thread: heartbeats in and out, questions answered, the part of this node |
+//! | `task` | on manifests, one thread: heartbeats in and out, questions answered |
+//! | `leased` | in a cluster, one thread: the Leases that this node holds, questions answered |
+//! | `leases` | keeping those Leases |
+//! | `giving` | in a cluster, addresses for Services that have none |
+//! | `part` | what this node answers for |
 //! | `links` | on which links |
 //!
 //! Follows rules: what is announced can be reached. Must not decide who answers
 //! ([`crate::announce`] does).
 
+mod giving;
+mod leased;
+mod leases;
 mod links;
+mod part;
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use prometheus::{IntGauge, Registry};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::announce::{Claim, Nodes, Timing};
 use crate::model::allocate::AddressRange;
-use crate::model::{NamespacedName, Snapshot, Touched};
+use crate::model::{NamespacedName, Service, ServiceType, Snapshot, Touched};
+use crate::source::kubernetes::AccessError;
+use leased::Leased;
 use task::Task;
+
+pub use leases::LeaseOptions;
 
 /// How it is done.
 #[derive(Clone, Debug)]
@@ -37,6 +50,8 @@ pub struct AnnounceOptions {
     pub port: u16,
     /// Their timing.
     pub timing: Timing,
+    /// In a cluster: Leases in place of heartbeats.
+    pub leases: Option<LeaseOptions>,
 }
 
 /// Addresses cannot be announced.
@@ -51,6 +66,9 @@ pub enum AnnounceError {
         #[source]
         source: io::Error,
     },
+    /// The API server cannot be asked for Leases.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// No thread.
     #[error("--announce-lb: cannot start its thread")]
     Thread(#[source] io::Error),
@@ -66,6 +84,12 @@ enum News {
     Claims(BTreeMap<NamespacedName, Option<Claim>>),
     /// All nodes.
     Nodes(Nodes),
+    /// The Services whose Leases this node holds.
+    Held(BTreeSet<NamespacedName>),
+    /// In a cluster: Services of type LoadBalancer that changed, or are none any more.
+    Balancers(BTreeMap<NamespacedName, Option<Service>>),
+    /// In a cluster: what a Service was given could not be written.
+    NotGiven(NamespacedName),
     /// Hand over, and end.
     Leave,
 }
@@ -77,15 +101,22 @@ pub struct AddressAnnouncer {
     news: UnboundedSender<News>,
     thread: Option<JoinHandle<()>>,
     pool: Vec<AddressRange>,
+    /// Services are to be given addresses, too.
+    gives: bool,
 }
 
 impl AddressAnnouncer {
-    /// Starts in the network namespace of the calling thread. Nothing is announced before a
+    /// Starts in the network namespace of the calling thread; Leases are kept on `runtime`, which
+    /// reaches the API server. Nothing is announced before a
     /// snapshot comes, and before others could have been heard.
     ///
     /// # Errors
     /// See [`AnnounceError`].
-    pub fn start(options: AnnounceOptions, registry: &Registry) -> Result<Self, AnnounceError> {
+    pub fn start(
+        options: AnnounceOptions,
+        registry: &Registry,
+        runtime: &Handle,
+    ) -> Result<Self, AnnounceError> {
         let gauge = IntGauge::new(
             "portolan_announced_addresses",
             "Addresses of load balancers that this node answers for.",
@@ -93,15 +124,21 @@ impl AddressAnnouncer {
         registry.register(Box::new(gauge.clone()))?;
         let (news, heard) = unbounded_channel();
         let pool = options.pool.clone();
-        let task = Task::new(options, gauge)?;
-        let thread = std::thread::Builder::new()
-            .name("announce".to_owned())
-            .spawn(move || task.run(heard))
-            .map_err(AnnounceError::Thread)?;
+        let gives = options.leases.is_some();
+        let thread = std::thread::Builder::new().name("announce".to_owned());
+        let thread = if let Some(leases) = options.leases.clone() {
+            let leased = Leased::start(options, leases, gauge, news.clone(), runtime)?;
+            thread.spawn(move || leased.run(heard))
+        } else {
+            let task = Task::new(options, gauge)?;
+            thread.spawn(move || task.run(heard))
+        };
+        let thread = thread.map_err(AnnounceError::Thread)?;
         Ok(Self {
             news,
             thread: Some(thread),
             pool,
+            gives,
         })
     }
 
@@ -113,6 +150,7 @@ impl AddressAnnouncer {
         let claims = claims.map(|(name, claim)| (name, Some(claim))).collect();
         self.tell(News::Nodes(snapshot.nodes.clone()));
         self.tell(News::Claims(claims));
+        self.tell_balancers(snapshot, snapshot.services.keys());
     }
 
     /// The rules of what is touched are in force.
@@ -125,6 +163,28 @@ impl AddressAnnouncer {
         let claims: BTreeMap<_, _> = claims.collect();
         if !claims.is_empty() {
             self.tell(News::Claims(claims));
+        }
+        self.tell_balancers(snapshot, touched.services.iter());
+    }
+
+    /// Those that are none are told of as well: they may have been.
+    fn tell_balancers<'s>(
+        &self,
+        snapshot: &Snapshot,
+        names: impl Iterator<Item = &'s NamespacedName>,
+    ) {
+        if !self.gives {
+            return;
+        }
+        let balancer = |name: &NamespacedName| {
+            let service = snapshot.services.get(name);
+            service.filter(|service| service.service_type == ServiceType::LoadBalancer)
+        };
+        let all: BTreeMap<_, _> = names
+            .map(|name| (name.clone(), balancer(name).cloned()))
+            .collect();
+        if !all.is_empty() {
+            self.tell(News::Balancers(all));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The thread: hears nodes and questions, answers, and tells.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
@@ -13,23 +13,14 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::links::{Answering, Links};
+use super::links::Answering;
+use super::part::Part;
 use super::{AnnounceError, AnnounceOptions, News};
 use crate::announce::{Election, Heartbeat, Members};
-use crate::model::{IpFamily, NamespacedName};
+use crate::model::IpFamily;
 
-/// How often links are looked for.
-const LOOK: Duration = Duration::from_secs(5);
 /// How long an address is answered for after others were told to take it.
 const HANDOVER: Duration = Duration::from_millis(600);
-/// When an address is announced, counted from when it was taken: a lost word is said again.
-const REPEATS: [Duration; 4] = [
-    Duration::from_millis(100),
-    Duration::from_millis(500),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
-
 pub(super) struct Task {
     options: AnnounceOptions,
     gauge: IntGauge,
@@ -75,12 +66,11 @@ impl Task {
             }
         };
         let mut state = Announcing::new(self.options, self.gauge);
-        state.links.refresh(&state.options, &BTreeSet::new());
         loop {
             let event = tokio::select! {
                 news = news.recv() => Event::News(news),
                 heard = hear(&socket) => Event::Heard(heard.0, heard.1),
-                () = question(&state.links.open) => Event::Question,
+                () = question(&state.part.links.open) => Event::Question,
                 () = tokio::time::sleep_until(state.due().into()) => Event::Time,
             };
             let now = Instant::now();
@@ -93,9 +83,11 @@ impl Task {
                     state.hand_over(&socket).await;
                     return;
                 }
+                // A cluster's.
+                Event::News(Some(News::Held(_) | News::Balancers(_) | News::NotGiven(_))) => {}
                 Event::News(None) => return,
                 Event::Heard(heartbeat, from) => state.heard(&heartbeat, from, now),
-                Event::Question => state.answer(),
+                Event::Question => state.part.answer(),
                 Event::Time => state.time(&socket, now).await,
             }
         }
@@ -105,16 +97,11 @@ impl Task {
 /// This node's part, and what is to be done about it when.
 struct Announcing {
     options: AnnounceOptions,
-    gauge: IntGauge,
     members: Members,
     election: Election,
-    links: Links,
     taking: BTreeSet<Arc<str>>,
-    part: BTreeMap<IpAddr, NamespacedName>,
-    addresses: BTreeSet<IpAddr>,
-    repeats: BTreeSet<(Instant, IpAddr)>,
+    part: Part,
     speak_at: Instant,
-    look_at: Instant,
 }
 
 impl Announcing {
@@ -124,24 +111,17 @@ impl Announcing {
         Self {
             members: Members::new(Arc::clone(&node), options.timing, now),
             election: Election::new(node),
+            part: Part::new(&options, gauge),
             options,
-            gauge,
-            links: Links::default(),
             taking: BTreeSet::new(),
-            part: BTreeMap::new(),
-            addresses: BTreeSet::new(),
-            repeats: BTreeSet::new(),
             speak_at: now,
-            look_at: now + LOOK,
         }
     }
 
     fn due(&self) -> Instant {
-        let repeat = self.repeats.first().map(|(at, _)| *at);
         // How late the silence of a node may be noticed.
         let listen = Instant::now() + self.options.timing.interval / 2;
-        let due = self.speak_at.min(self.look_at).min(listen);
-        repeat.map_or(due, |repeat| due.min(repeat))
+        self.speak_at.min(self.part.due()).min(listen)
     }
 
     fn changed(&mut self, change: impl FnOnce(&mut Election), now: Instant) {
@@ -160,26 +140,13 @@ impl Announcing {
         self.decide(now, false);
     }
 
-    fn answer(&self) {
-        self.links.answer(&self.addresses);
-    }
-
     async fn time(&mut self, socket: &UdpSocket, now: Instant) {
         if self.speak_at <= now {
             self.speak_at = now + self.options.timing.interval;
             self.speak(socket, now).await;
         }
         self.decide(now, false);
-        if self.look_at <= now {
-            self.look_at = now + LOOK;
-            self.links.refresh(&self.options, &self.addresses);
-        }
-        while let Some((at, address)) = self.repeats.first().copied()
-            && at <= now
-        {
-            self.repeats.pop_first();
-            self.links.announce(address);
-        }
+        self.part.time(&self.options, now);
     }
 
     /// Tells every other node that this one is there.
@@ -215,26 +182,7 @@ impl Announcing {
             }
             self.taking = taking;
         }
-        let part = self.election.part(&self.taking);
-        let before = std::mem::replace(&mut self.part, part);
-        self.addresses = self.part.keys().copied().collect();
-        for (address, service) in &before {
-            if !self.part.contains_key(address) {
-                tracing::info!(%address, %service, "no longer answering for");
-                self.links.leave(*address);
-                self.repeats.retain(|(_, repeated)| repeated != address);
-            }
-        }
-        for (address, service) in &self.part {
-            if !before.contains_key(address) {
-                tracing::info!(%address, %service, "answering for");
-                self.links.take(*address);
-                let repeats = REPEATS.map(|after| (now + after, *address));
-                self.repeats.extend(repeats);
-            }
-        }
-        self.gauge
-            .set(i64::try_from(self.part.len()).unwrap_or(i64::MAX));
+        self.part.set(self.election.part(&self.taking), now);
     }
 
     /// Others take what is ours at once; until they have, it is answered for.
@@ -248,7 +196,7 @@ impl Announcing {
             loop {
                 tokio::select! {
                     () = &mut wait => break,
-                    () = question(&self.links.open) => self.answer(),
+                    () = question(&self.part.links.open) => self.part.answer(),
                 }
             }
         }
@@ -291,7 +239,7 @@ async fn hear(socket: &UdpSocket) -> (Heartbeat, IpAddr) {
 }
 
 /// Waits for a question on any link; for ever if there is none.
-async fn question(links: &[Answering]) {
+pub(super) async fn question(links: &[Answering]) {
     let waits = links.iter().flat_map(|link| &link.readiness);
     let mut waits: Vec<_> = waits.map(|readiness| Box::pin(readiness.wait())).collect();
     let first = poll_fn(|context| {

@@ -156,7 +156,7 @@ fn way(asked: u16, mut endpoints: Vec<SocketAddr>) -> Way {
     Way { asked, endpoints }
 }
 
-fn no_port(target: &Target, spec: &PortSpec, has: &[String]) -> ResolveError {
+pub(super) fn no_port(target: &Target, spec: &PortSpec, has: &[String]) -> ResolveError {
     ResolveError::NoPort {
         target: target.clone(),
         port: spec.remote.clone(),

@@ -1,4 +1,4 @@
-//! Where the objects come from: manifests, or a lab.
+//! Where the objects come from: manifests, a lab, or a cluster.
 
 use std::net::IpAddr;
 
@@ -8,12 +8,22 @@ use crate::lab::place::{self, Place};
 use crate::lab::{Lab, PodState, State};
 use crate::model::{PodIndex, slices_for_service};
 use crate::proxy::Origin;
+use crate::source::kubernetes::ApiAccess;
 use crate::source::manifest::workloads::load_objects;
 use crate::source::manifest::{ManifestInput, load};
 
-/// Where Services and Pods are looked up, and from where they are reached.
+/// Where Services and Pods are looked up, and how they are reached.
 #[derive(Clone, Debug)]
 pub enum Source {
+    /// On this machine, from a network namespace.
+    Direct(Direct),
+    /// In a cluster, through its API server.
+    Cluster(ApiAccess),
+}
+
+/// Services and Pods that a network namespace of this machine reaches.
+#[derive(Clone, Debug)]
+pub enum Direct {
     /// In manifests; endpoints are reached from a network namespace.
     Manifests {
         /// The manifests.
@@ -28,7 +38,7 @@ pub enum Source {
     },
 }
 
-impl Source {
+impl Direct {
     /// The files that tell of changes.
     pub(super) fn watched(&self) -> Option<&ManifestInput> {
         match self {

@@ -236,7 +236,7 @@ fn observers(
         .transpose()?;
     let announced = options.announce.clone();
     let addresses = announced
-        .map(|announce| AddressAnnouncer::start(announce, metrics.registry()))
+        .map(|announce| AddressAnnouncer::start(announce, metrics.registry(), runtime))
         .transpose()?;
     let mut servers = Vec::new();
     if let Some(address) = options.metrics_address {

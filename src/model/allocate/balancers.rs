@@ -3,6 +3,7 @@
 //! Nothing here is refused: a Service that cannot have an address has none, and waits, as a Service
 //! of a cluster without a balancer does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -228,6 +229,45 @@ impl Book {
     pub(super) fn undo(&mut self) {
         while self.held.undo_one().is_some() {}
     }
+}
+
+/// Addresses for Services of a cluster, whose status says who has which: those that wait for one,
+/// and what each is given. `pending` was given before and is not in the status yet.
+#[must_use]
+pub fn give_balancers(
+    services: &BTreeMap<NamespacedName, Service>,
+    pools: &[AddressRange],
+    pending: &BTreeMap<NamespacedName, Vec<IpAddr>>,
+) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
+    let mut book = Book::new(pools);
+    let written = services
+        .iter()
+        .flat_map(|(name, service)| service.ingress.iter().map(move |i| (name, i.ip)));
+    let pending_too = pending
+        .iter()
+        .flat_map(|(name, all)| all.iter().map(move |ip| (name, Some(*ip))));
+    for (name, address) in written.chain(pending_too) {
+        if let Some(address) = address {
+            book.held.insert(address, holder(name));
+        }
+    }
+    let waiting = services
+        .iter()
+        .filter(|(name, _)| !pending.contains_key(name));
+    let inputs: Vec<Input<'_>> = waiting
+        .map(|(name, service)| Input {
+            name,
+            service,
+            remembered: None,
+        })
+        .collect();
+    let families = inputs.iter().map(|i| i.service.ip_families.as_slice());
+    let chosen = book.choose(&inputs, families);
+    let given = inputs.iter().zip(chosen);
+    let given = given.filter(|(_, chosen)| !chosen.0.is_empty());
+    given
+        .map(|(input, chosen)| (input.name.clone(), chosen.0))
+        .collect()
 }
 
 fn holder(name: &NamespacedName) -> Holder {

@@ -25,6 +25,8 @@ pub const OWN_ANNOTATIONS: &str = "portolan.dev/";
 pub const SERVICE_PROXY_NAME_LABEL: &str = "service.kubernetes.io/service-proxy-name";
 /// Label of a Node that names its zone.
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// Label of a Node that no load balancer is to send traffic to, whatever its value.
+pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// `spec.clusterIP` of a headless Service.
 pub const CLUSTER_IP_NONE: &str = "None";
 

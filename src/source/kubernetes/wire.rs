@@ -17,9 +17,12 @@ use serde::de::DeserializeOwned;
 
 use super::resource::Resource;
 use crate::model::{EndpointSlice, NamespacedName, Node, Service};
+use crate::model::{SCHEDULER_ANNOTATION, WEIGHT_ANNOTATION};
 use crate::source::api::convert::{self, Interner};
 use crate::source::api::ip::parse_cidr;
-use crate::source::api::{SERVICE_NAME_LABEL, SERVICE_PROXY_NAME_LABEL, ZONE_LABEL, defaults};
+use crate::source::api::{
+    EXCLUDE_LABEL, SERVICE_NAME_LABEL, SERVICE_PROXY_NAME_LABEL, ZONE_LABEL, defaults,
+};
 
 /// An object of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +81,8 @@ struct Labels {
     proxy: Option<String>,
     #[serde(rename = "topology.kubernetes.io/zone")]
     zone: Option<String>,
+    #[serde(rename = "node.kubernetes.io/exclude-from-external-load-balancers")]
+    excluded: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -87,6 +92,10 @@ struct Annotations {
     trigger: Option<String>,
     #[serde(rename = "k8s.io/initial-events-end")]
     initial_events_end: Option<String>,
+    #[serde(rename = "portolan.dev/ipvs-scheduler")]
+    scheduler: Option<String>,
+    #[serde(rename = "portolan.dev/ipvs-weight")]
+    weight: Option<String>,
 }
 
 impl Meta {
@@ -113,16 +122,27 @@ impl Meta {
             (SERVICE_NAME_LABEL, labels.service),
             (SERVICE_PROXY_NAME_LABEL, labels.proxy),
             (ZONE_LABEL, labels.zone),
+            (EXCLUDE_LABEL, labels.excluded),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?)))
         .collect();
+        let annotations = self.annotations.unwrap_or_default();
+        let annotations = [
+            (SCHEDULER_ANNOTATION, annotations.scheduler),
+            (WEIGHT_ANNOTATION, annotations.weight),
+        ];
+        let annotations: BTreeMap<String, String> = annotations
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .collect();
         ObjectMeta {
             name: self.name,
             namespace: self.namespace,
             creation_timestamp: self.creation_timestamp,
             deletion_timestamp: self.deletion_timestamp,
             labels: Some(labels),
+            annotations: (!annotations.is_empty()).then_some(annotations),
             ..ObjectMeta::default()
         }
     }

@@ -91,3 +91,29 @@ fn a_cluster_ip_that_is_none_is_said() {
     let flaw = decoded(Resource::Services, &service).unwrap().flaw.unwrap();
     assert!(flaw.contains("spec.clusterIPs"), "{flaw}");
 }
+
+#[test]
+fn annotations_of_ours_and_the_label_that_keeps_balancers_away_are_read() {
+    let service = serde_json::json!({
+        "metadata": {
+            "name": "web", "namespace": "default",
+            "annotations": {"portolan.dev/ipvs-scheduler": "wlc", "other": "ignored"},
+        },
+        "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]},
+    });
+    let decoded_service = decoded(Resource::Services, &service).unwrap();
+    let Some(Object::Service(service)) = decoded_service.object else {
+        panic!("no Service");
+    };
+    let annotations: Vec<_> = service.annotations.iter().collect();
+    assert_eq!(
+        annotations,
+        [(&"portolan.dev/ipvs-scheduler".into(), &"wlc".into())]
+    );
+    let label = "node.kubernetes.io/exclude-from-external-load-balancers";
+    let node = serde_json::json!({"metadata": {"name": "n1", "labels": {label: ""}}});
+    let Some(Object::Node(node)) = decoded(Resource::Nodes, &node).unwrap().object else {
+        panic!("no Node");
+    };
+    assert!(node.no_balancer);
+}

@@ -1,6 +1,10 @@
 //! Addresses of load balancers.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::model::allocate::give_balancers;
+use crate::model::{IngressMode, LoadBalancerIngress};
 
 fn balancer(name: &str) -> Service {
     Service {
@@ -113,4 +117,28 @@ fn ranges_are_read_in_three_forms() {
     for wrong in ["", "192.0.2.9-192.0.2.1", "192.0.2.1-fd00::1", "a-b"] {
         assert!(range(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn in_a_cluster_those_that_wait_get_what_no_status_has() {
+    let named = |name: &str| (balancer(name).name.clone(), balancer(name));
+    let mut services: BTreeMap<_, _> = ["a", "b", "c"].map(named).into();
+    for service in services.values_mut() {
+        service.ip_families = vec![IpFamily::V4];
+    }
+    let pools = ["192.0.2.1-192.0.2.3".parse().unwrap()];
+    let all = give_balancers(&services, &pools, &BTreeMap::new());
+    assert_eq!(all.len(), 3);
+    let distinct: BTreeSet<_> = all.values().flatten().collect();
+    assert_eq!(distinct.len(), 3);
+    // One has it in its status, one was just given its own: only the third is left.
+    let name = |name: &str| balancer(name).name;
+    services.get_mut(&name("a")).unwrap().ingress = vec![LoadBalancerIngress {
+        ip: Some(all[&name("c")][0]),
+        hostname: None,
+        ip_mode: IngressMode::Vip,
+    }];
+    let pending = [(name("b"), all[&name("b")].clone())].into();
+    let rest = give_balancers(&services, &pools, &pending);
+    assert_eq!(rest, [(name("c"), all[&name("a")].clone())].into());
 }

@@ -4,11 +4,9 @@ use k8s_openapi::api::core::v1 as api;
 
 use super::Interner;
 use crate::model::Node;
-use crate::source::api::ZONE_LABEL;
 use crate::source::api::ip::{parse_cidr, parse_ip};
+use crate::source::api::{EXCLUDE_LABEL, ZONE_LABEL};
 
-/// Label of nodes that load balancers leave alone.
-const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The taint that the cluster autoscaler puts on a node before it deletes it.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 
