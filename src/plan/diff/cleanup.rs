@@ -18,21 +18,28 @@ use crate::plan::xtables::rule::{
 };
 
 /// kube-proxy's chains that do not belong to one service, `KUBE-FIREWALL` aside
-/// (`pkg/proxy/iptables/proxier.go`, v1.36, `CleanupLeftovers`).
-const FILTER_CHAINS: [&str; 6] = [
+/// (`pkg/proxy/iptables/proxier.go` and, for the last ones, `pkg/proxy/ipvs/proxier.go`, v1.36,
+/// `CleanupLeftovers`).
+const FILTER_CHAINS: [&str; 10] = [
     "KUBE-SERVICES",
     "KUBE-EXTERNAL-SERVICES",
     "KUBE-FORWARD",
     "KUBE-NODEPORTS",
     "KUBE-PROXY-FIREWALL",
     CANARY,
+    "KUBE-NODE-PORT",
+    "KUBE-SOURCE-RANGES-FIREWALL",
+    "KUBE-IPVS-FILTER",
+    "KUBE-IPVS-OUT-FILTER",
 ];
-const NAT_CHAINS: [&str; 5] = [
+const NAT_CHAINS: [&str; 7] = [
     "KUBE-SERVICES",
     "KUBE-NODEPORTS",
     "KUBE-POSTROUTING",
     "KUBE-MARK-MASQ",
     CANARY,
+    "KUBE-NODE-PORT",
+    "KUBE-LOAD-BALANCER",
 ];
 /// By which kube-proxy notices that its tables were flushed.
 const CANARY: &str = "KUBE-PROXY-CANARY";
