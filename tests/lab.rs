@@ -9,6 +9,8 @@
 
 mod support;
 
+#[path = "lab/announce.rs"]
+mod announce;
 #[path = "lab/bench.rs"]
 mod bench;
 #[path = "lab/course.rs"]

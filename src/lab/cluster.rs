@@ -95,6 +95,13 @@ fn resolved(written: &Value, service: &Service) -> Value {
     if let Some(port) = service.health_check_node_port {
         spec["healthCheckNodePort"] = json!(port);
     }
+    if !service.balancer_ips.is_empty() {
+        let ingress = service.balancer_ips.iter();
+        let ingress: Vec<Value> = ingress
+            .map(|ip| json!({"ip": ip, "ipMode": "VIP"}))
+            .collect();
+        object["status"] = json!({"loadBalancer": {"ingress": ingress}});
+    }
     object
 }
 

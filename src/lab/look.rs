@@ -183,7 +183,10 @@ fn service(service: &Service, ready_endpoints: usize) -> ServiceStatus {
     let address = match (&service.external_name, service.headless) {
         (Some(name), _) => name.to_string(),
         (None, true) => "None".to_owned(),
-        (None, false) => joined(service.cluster_ips.iter(), ","),
+        (None, false) => {
+            let given = service.ingress.iter().filter_map(|entry| entry.ip.as_ref());
+            joined(service.cluster_ips.iter().chain(given), ",")
+        }
     };
     let port = |port: &crate::model::ServicePort| match port.node_port {
         Some(node_port) => format!("{}:{node_port}/{}", port.port, port.protocol),

@@ -45,7 +45,7 @@ pub(super) enum Before {
 pub(super) fn start_agent(
     place: &Place,
     node: &NodeState,
-    mode: &str,
+    state: &State,
     rules: Before,
 ) -> Result<Starting, LabError> {
     let state_dir = place.file("agents").join(&node.name);
@@ -58,7 +58,7 @@ pub(super) fn start_agent(
     let mut flag = |name: &str, value: &dyn ToString| {
         arguments.extend([format!("--{name}"), value.to_string()]);
     };
-    flag("mode", &mode);
+    flag("mode", &state.mode);
     flag("node-name", &node.name);
     flag("cluster-cidr", &plan::PODS);
     flag("service-cidr", &plan::SERVICES);
@@ -66,6 +66,10 @@ pub(super) fn start_agent(
     flag("min-sync-period", &"0s");
     flag("dns-listen", &format_args!("{}:{DNS_PORT}", node.address));
     flag("upstream", &format_args!("{}:{DNS_PORT}", plan::ROUTER));
+    if !state.lb_pool.is_empty() {
+        flag("lb-pool", &state.lb_pool.join(","));
+        arguments.push("--announce-lb".to_owned());
+    }
     if rules == Before::Replaced {
         arguments.push("--take-over".to_owned());
     }
@@ -327,7 +331,7 @@ impl Lab {
         for node in self.state.nodes.iter().filter(|n| nodes.contains(&n.name)) {
             starting.push((
                 node.name.clone(),
-                start_agent(&self.place, node, &self.state.mode, rules)?,
+                start_agent(&self.place, node, &self.state, rules)?,
             ));
         }
         for (name, starting) in starting {

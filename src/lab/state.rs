@@ -23,6 +23,9 @@ const FILE: &str = "lab.json";
 pub struct State {
     /// `--mode` of the agents.
     pub mode: String,
+    /// `--lb-pool` and `--announce-lb` of the agents; none without.
+    #[serde(default)]
+    pub lb_pool: Vec<String>,
     /// HAProxy on the balancer, if it is wanted there.
     pub haproxy: Option<Process>,
     /// The nodes, in order.

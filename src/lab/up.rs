@@ -60,6 +60,8 @@ pub struct Wish {
     pub mode: String,
     /// Whether an HAProxy is to run on the balancer.
     pub haproxy: bool,
+    /// What load balancers get addresses from, for which nodes then answer; none without.
+    pub lb_pool: Vec<String>,
     /// Ranges that addresses are allocated from.
     pub config: ProxyConfig,
 }
@@ -109,6 +111,7 @@ fn build(wish: &Wish, place: &Place, lock: &Arc<Lock>) -> Result<Made, LabError>
         place: place.clone(),
         state: State {
             mode: wish.mode.clone(),
+            lb_pool: wish.lb_pool.clone(),
             nodes: (1..=wish.nodes).map(node).collect(),
             outside: cluster::outside(&snapshot).into_iter().collect(),
             ..State::default()

@@ -49,6 +49,11 @@ pub(super) struct Args {
     #[arg(long)]
     haproxy: bool,
 
+    /// Give Services of type LoadBalancer addresses of the nodes' network, for each of which one
+    /// node answers: CIDR, FROM-TO or an address
+    #[arg(long, value_name = "CIDR|FROM-TO", value_delimiter = ',')]
+    lb_pool: Vec<String>,
+
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
@@ -66,7 +71,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         nodes: args.nodes,
         mode: mode_name(args.mode),
         haproxy: args.haproxy,
-        config: args::proxy_config(&rules(args.mode))?,
+        lb_pool: args.lb_pool.clone(),
+        config: args::proxy_config(&rules(args))?,
     };
     let spinner = report::spinner("making namespaces, starting pods and agents");
     let made = up(&wish);
@@ -86,9 +92,10 @@ pub(super) fn mode_name(mode: Mode) -> String {
 }
 
 /// The flags that `portolan run` has if nothing is said: what allocation needs to know.
-fn rules(mode: Mode) -> ProxyFlags {
+fn rules(args: &Args) -> ProxyFlags {
     ProxyFlags {
-        mode,
+        mode: args.mode,
+        lb_pool: args.lb_pool.clone(),
         ..ProxyFlags::on_node("lab")
     }
 }
