@@ -90,7 +90,7 @@ fn the_role_allows_the_calls_that_are_made_and_no_others() {
 
 #[test]
 fn announcing_is_allowed_leases_and_status_and_nothing_else() {
-    let read = |file: &str| fs::read_to_string(deploy("kubernetes/announce").join(file)).unwrap();
+    let read = |file: &str| fs::read_to_string(deploy("kubernetes-announce").join(file)).unwrap();
     let mut allowed = BTreeSet::new();
     for document in serde_yaml::Deserializer::from_str(&read("rbac.yaml")) {
         let object = Value::deserialize(document).unwrap();
@@ -110,8 +110,15 @@ fn announcing_is_allowed_leases_and_status_and_nothing_else() {
     ];
     let made = made.map(|(kind, what, verbs)| (kind.to_owned(), what.to_owned(), verbs.to_owned()));
     assert_eq!(allowed, made.into());
-    // What is added to the pod is taken by the program.
     let kustomization: Value = serde_yaml::from_str(&read("kustomization.yaml")).unwrap();
+    // kustomize refuses a base that the overlay is inside of.
+    let overlay = deploy("kubernetes-announce").canonicalize().unwrap();
+    for resource in kustomization["resources"].as_array().unwrap() {
+        let base = overlay.join(resource.as_str().unwrap());
+        let base = base.canonicalize().unwrap();
+        assert!(!overlay.starts_with(&base), "{}", base.display());
+    }
+    // What is added to the pod is taken by the program.
     let patch = kustomization["patches"][0]["patch"].as_str().unwrap();
     let steps: Vec<Value> = serde_yaml::from_str(patch).unwrap();
     let values = steps.iter().map(|step| step["value"].as_str().unwrap());

@@ -94,21 +94,16 @@ fn nobody_holds_a_lease_without_a_ready_endpoint_and_the_endpoints_node_with_pol
 }
 
 #[test]
-fn who_cannot_renew_stops_before_others_may_begin() {
+fn who_cannot_renew_stops_and_goes_on_when_the_server_is_back() {
     let mut bed = Bed::in_cluster("Cluster", true);
     bed.start_all();
-    let first = owner(&mut bed);
+    owner(&mut bed);
     bed.server.as_ref().unwrap().stop();
     let down = Instant::now();
     while bed.owner_now(VIPS[0]).is_some() {
         bed.check();
         assert!(down.elapsed() < FAILOVER, "it goes on without its Lease");
     }
-    assert_eq!(
-        holder(&bed),
-        Some(format!("n{first}")),
-        "nobody could write"
-    );
     bed.server.as_ref().unwrap().start_again();
     owner(&mut bed);
     bed.reaches();
