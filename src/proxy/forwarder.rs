@@ -23,8 +23,6 @@ const SELDOM: Duration = Duration::from_secs(5);
 /// How to forward.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where endpoints are reached from at first.
-    pub origin: Origin,
     /// Connections that no rule sent here are reset.
     pub only_redirected: bool,
     /// How long a connection may be silent.
@@ -39,7 +37,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
-    /// Where endpoints are reached from now.
+    /// Where endpoints are reached from.
     origin: Mutex<Origin>,
     open: AtomicUsize,
     total: AtomicU64,
@@ -94,18 +92,18 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    /// Starts the threads.
+    /// Starts the threads. Endpoints are reached from `origin`.
     ///
     /// # Errors
     /// There are none to be had.
-    pub fn new(settings: Settings) -> io::Result<Self> {
+    pub fn new(origin: Origin, settings: Settings) -> io::Result<Self> {
         // Threads are born into the namespace of the one that starts them.
         let runtime = Builder::new_multi_thread()
             .thread_name("forward")
             .enable_all()
             .build()?;
         let shared = Shared {
-            origin: Mutex::new(settings.origin.clone()),
+            origin: Mutex::new(origin),
             settings,
             open: AtomicUsize::new(0),
             total: AtomicU64::new(0),

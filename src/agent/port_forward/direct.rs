@@ -48,13 +48,13 @@ pub(super) fn run(
         .map(|spec| objects.way(namespace(options), &options.target, spec))
         .collect::<Result<_, _>>()?;
     let origin = source.origin()?;
-    let forwarder = Forwarder::new(Settings {
-        origin: origin.clone(),
+    let settings = Settings {
         only_redirected: false,
         tcp_idle: TCP_IDLE,
         udp_idle: UDP_IDLE,
         announce: Some(announce),
-    })?;
+    };
+    let forwarder = Forwarder::new(origin.clone(), settings)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();

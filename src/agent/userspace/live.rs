@@ -56,13 +56,13 @@ impl LiveSync {
             Ok(open_files) => tracing::info!(open_files, "forwarding in user space"),
             Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
         }
-        let forwarder = Forwarder::new(Settings {
-            origin: Origin::Here,
+        let settings = Settings {
             only_redirected: true,
             tcp_idle: options.tcp_idle,
             udp_idle: options.udp_idle,
             announce: None,
-        });
+        };
+        let forwarder = Forwarder::new(Origin::Here, settings);
         let nothing = Snapshot::default();
         Ok(Self {
             rules: Rules::new(socket, config, take_over)?,
