@@ -4,20 +4,18 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service as Object;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::timeout;
 
 use super::News;
 use crate::model::allocate::{AddressRange, give_balancers};
 use crate::model::{NamespacedName, Service};
-use crate::source::kubernetes::client::Renewed;
-use crate::source::kubernetes::{AccessError, ApiAccess};
+use crate::source::kubernetes::client::{AskError, Renewed};
 use crate::source::with_causes;
 
 /// How long one request may take.
@@ -41,21 +39,20 @@ pub(super) struct Giving {
 impl Giving {
     /// Nothing is known. Status is written on `runtime`.
     pub(super) fn start(
-        access: ApiAccess,
+        renewed: Arc<Renewed>,
         pools: Vec<AddressRange>,
         news: UnboundedSender<News>,
         runtime: &Handle,
-    ) -> Result<Self, AccessError> {
-        let renewed = runtime.block_on(Renewed::new(access))?;
+    ) -> Self {
         let (writer, given) = unbounded_channel();
         runtime.spawn(write_all(renewed, given, news));
-        Ok(Self {
+        Self {
             pools,
             services: BTreeMap::new(),
             pending: BTreeMap::new(),
             short: false,
             writer,
-        })
+        }
     }
 
     /// These came, changed, or went.
@@ -111,11 +108,10 @@ fn shown(addresses: &[IpAddr]) -> String {
 }
 
 async fn write_all(
-    renewed: Renewed,
+    renewed: Arc<Renewed>,
     mut given: UnboundedReceiver<Given>,
     news: UnboundedSender<News>,
 ) {
-    let renewed = Arc::new(renewed);
     while let Some((name, addresses)) = given.recv().await {
         let Err(failure) = write(&renewed, &name, &addresses).await else {
             continue;
@@ -136,9 +132,8 @@ async fn write(
     name: &NamespacedName,
     addresses: &[IpAddr],
 ) -> Result<(), String> {
-    let began = Instant::now();
-    let api: Api<Object> = Api::namespaced(renewed.client().await, &name.namespace);
-    let request = async {
+    let request = async |client| {
+        let api: Api<Object> = Api::namespaced(client, &name.namespace);
         let present = api.get(&name.name).await?;
         let status = present.status.and_then(|status| status.load_balancer);
         if status.is_some_and(|status| status.ingress.is_some_and(|all| !all.is_empty())) {
@@ -157,20 +152,9 @@ async fn write(
         let patched = api.patch_status(&name.name, &params, &patch);
         patched.await.map(drop)
     };
-    match timeout(PATIENCE, request).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
-        Ok(Err(error)) => {
-            if let kube::Error::Api(status) = &error
-                && status.code == 401
-            {
-                renewed.refused();
-            }
-            Err(with_causes(&error))
-        }
-        Err(_) => {
-            renewed.silent(began);
-            Err("no answer".to_owned())
-        }
+    match renewed.ask(PATIENCE, request).await {
+        // There is no such Service any more.
+        Err(AskError::Api(kube::Error::Api(status))) if status.code == 404 => Ok(()),
+        written => written.map_err(|error| with_causes(&error)),
     }
 }

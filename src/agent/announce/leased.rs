@@ -17,6 +17,7 @@ use super::task::question;
 use super::{AnnounceError, AnnounceOptions, News};
 use crate::announce::{Election, LeaseWish};
 use crate::model::NamespacedName;
+use crate::source::kubernetes::client::Renewed;
 
 pub(super) struct Leased {
     options: AnnounceOptions,
@@ -39,14 +40,14 @@ impl Leased {
         let (wishes, heard) = watch::channel(Wishes::new());
         let node = Arc::clone(&options.node);
         let handover = leases.timing.retry() * 2 + Duration::from_millis(500);
-        let (access, pool) = (leases.access.clone(), options.pool.clone());
-        let giving = Giving::start(access, pool, news.clone(), runtime)?;
+        let renewed = Arc::new(runtime.block_on(Renewed::new(leases.access.clone()))?);
+        let (pool, of_giving) = (options.pool.clone(), news.clone());
+        let giving = Giving::start(Arc::clone(&renewed), pool, of_giving, runtime);
         let tell = Box::new(move |services| {
             // A thread that has ended answers for nothing.
             let _ = news.send(News::Held(services));
         });
-        let keeper = runtime.block_on(Leases::new(leases, node, heard, tell))?;
-        runtime.spawn(keeper.run());
+        runtime.spawn(Leases::new(leases, node, renewed, heard, tell).run());
         Ok(Self {
             options,
             gauge,
@@ -109,18 +110,13 @@ impl Leased {
     /// Says what this node wants of the Lease of each Service that asks for something.
     fn wish(&self, election: &Election, leaving: bool) {
         let fit = election.fit();
-        let wish = |service: &NamespacedName| match fit.contains(service) && !leaving {
+        let wish = |fit: bool| match fit && !leaving {
             true => LeaseWish::Hold,
             false => LeaseWish::Leave,
         };
-        let services = election.services();
-        let mut wishes: Wishes = services.map(|s| (s.clone(), wish(s))).collect();
-        let may = if leaving {
-            LeaseWish::Leave
-        } else {
-            LeaseWish::Hold
-        };
-        wishes.insert(pool(), may);
+        let of_services = election.services();
+        let of_services = of_services.map(|name| (name.clone(), wish(fit.contains(name))));
+        let wishes: Wishes = of_services.chain([(pool(), wish(true))]).collect();
         self.wishes.send_if_modified(|before| {
             let changed = *before != wishes;
             *before = wishes;

@@ -240,15 +240,14 @@ pub fn give_balancers(
     pending: &BTreeMap<NamespacedName, Vec<IpAddr>>,
 ) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
     let mut book = Book::new(pools);
-    let written = services
-        .iter()
-        .flat_map(|(name, service)| service.ingress.iter().map(move |i| (name, i.ip)));
-    let pending_too = pending
-        .iter()
-        .flat_map(|(name, all)| all.iter().map(move |ip| (name, Some(*ip))));
-    for (name, address) in written.chain(pending_too) {
-        if let Some(address) = address {
+    for (name, service) in services {
+        for address in service.ingress.iter().filter_map(|entry| entry.ip) {
             book.held.insert(address, holder(name));
+        }
+    }
+    for (name, addresses) in pending {
+        for address in addresses {
+            book.held.insert(*address, holder(name));
         }
     }
     let waiting = services

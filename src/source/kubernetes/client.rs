@@ -4,6 +4,7 @@
 //! rotated), exec plugins. Owns what it leaves open: which configuration is meant, and making a
 //! client anew when credentials end or the server no longer accepts them.
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use http::Uri;
 use jiff::Timestamp;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+use tokio::time::timeout;
 
 /// How long a connection to the server may take. kube-rs would wait for half a minute, which is
 /// longer than a server needs to come back.
@@ -111,6 +113,17 @@ fn uri(text: &str) -> Result<Uri, AccessError> {
     })
 }
 
+/// A request that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The server said no, or was not reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// It took too long.
+    #[error("no answer")]
+    NoAnswer,
+}
+
 /// A client that is made anew when its credentials end or are refused, or its connections die.
 #[derive(Debug)]
 pub struct Renewed {
@@ -178,6 +191,40 @@ impl Renewed {
                 (state.made, state.dead) = (Instant::now(), false);
                 state.client.clone()
             }
+        }
+    }
+
+    /// Makes a request, and takes note if it says that the client is of no more use.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask<T, F>(
+        &self,
+        patience: Duration,
+        request: impl FnOnce(Client) -> F,
+    ) -> Result<T, AskError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let began = Instant::now();
+        let client = self.client().await;
+        match timeout(patience, request(client)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                self.heed(&error);
+                Err(error.into())
+            }
+            Err(_) => {
+                self.silent(began);
+                Err(AskError::NoAnswer)
+            }
+        }
+    }
+
+    /// This came of a request: the credentials may have been refused.
+    pub fn heed(&self, error: &kube::Error) {
+        if matches!(error, kube::Error::Api(status) if status.code == 401) {
+            self.refused();
         }
     }
 

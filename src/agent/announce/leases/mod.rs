@@ -14,13 +14,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::sleep_until;
 
 use crate::announce::{HeldLease, LeaseRecord, LeaseStep, LeaseTiming, LeaseWish};
 use crate::model::NamespacedName;
 use crate::model::allocate::stable_hash;
-use crate::source::kubernetes::client::Renewed;
-use crate::source::kubernetes::{AccessError, ApiAccess};
+use crate::source::kubernetes::ApiAccess;
+use crate::source::kubernetes::client::{AskError, Renewed};
 use crate::source::with_causes;
 use object::{MANAGED_BY, lease, record};
 
@@ -87,22 +87,18 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// A keeper that knows nothing yet. To be called on the runtime that [`run`](Self::run) runs
-    /// on.
-    ///
-    /// # Errors
-    /// See [`AccessError`].
-    pub(super) async fn new(
+    /// A keeper that knows nothing yet.
+    pub(super) fn new(
         options: LeaseOptions,
         node: Arc<str>,
+        renewed: Arc<Renewed>,
         wishes: watch::Receiver<Wishes>,
         tell: Tell,
-    ) -> Result<Self, AccessError> {
-        let renewed = Renewed::new(options.access.clone()).await?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             options,
             node,
-            renewed: Arc::new(renewed),
+            renewed,
             wishes,
             tell,
             told: BTreeSet::new(),
@@ -112,7 +108,7 @@ impl Leases {
             listed: false,
             list_at: Instant::now(),
             failure: None,
-        })
+        }
     }
 
     /// Keeps Leases until nobody has wishes any more.
@@ -236,17 +232,14 @@ impl Leases {
         let (renewed, namespace) = self.api();
         let patience = self.options.timing.deadline() / 2;
         self.jobs.spawn(async move {
-            let api: Api<Lease> = Api::namespaced(renewed.client().await, &namespace);
             let labels = ListParams::default().labels(MANAGED_BY);
-            let result = match timeout(patience, api.list(&labels)).await {
-                Ok(Ok(list)) => Ok(list.items),
-                Ok(Err(error)) => Err(failed(&renewed, &error)),
-                Err(_) => {
-                    renewed.silent(now);
-                    Err("no answer".to_owned())
-                }
+            let request = async |client| {
+                let api: Api<Lease> = Api::namespaced(client, &namespace);
+                api.list(&labels).await
             };
-            Done::Listed(now, result)
+            let result = renewed.ask(patience, request).await;
+            let items = result.map(|list| list.items);
+            Done::Listed(now, items.map_err(|error| with_causes(&error)))
         });
     }
 
@@ -269,10 +262,10 @@ impl Leases {
         );
         let patience = self.options.timing.deadline() / 2;
         self.jobs.spawn(async move {
-            let api: Api<Lease> = Api::namespaced(renewed.client().await, &namespace);
             let name = object.metadata.name.clone().unwrap_or_default();
             let params = PostParams::default();
-            let request = async {
+            let request = async |client| {
+                let api: Api<Lease> = Api::namespaced(client, &namespace);
                 match step {
                     LeaseStep::Create => api.create(&params, &object).await.map(Some),
                     LeaseStep::Hold | LeaseStep::Release => {
@@ -280,7 +273,7 @@ impl Leases {
                     }
                     LeaseStep::Delete => {
                         let only = Preconditions {
-                            resource_version: Some(old.version),
+                            resource_version: Some(old.version.clone()),
                             uid: None,
                         };
                         let params = DeleteParams::default().preconditions(only);
@@ -288,16 +281,14 @@ impl Leases {
                     }
                 }
             };
-            let result = match timeout(patience, request).await {
-                Ok(Ok(object)) => Ok(object.and_then(record).map(|(_, record)| record)),
-                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+            let result = match renewed.ask(patience, request).await {
+                Ok(object) => Ok(object.and_then(record).map(|(_, record)| record)),
+                Err(AskError::Api(kube::Error::Api(status)))
+                    if matches!(status.code, 404 | 409) =>
+                {
                     Err(Refusal::Conflict)
                 }
-                Ok(Err(error)) => Err(Refusal::Failed(failed(&renewed, &error))),
-                Err(_) => {
-                    renewed.silent(now);
-                    Err(Refusal::Failed("no answer".to_owned()))
-                }
+                Err(error) => Err(Refusal::Failed(with_causes(&error))),
             };
             Done::Wrote {
                 service,
@@ -378,15 +369,6 @@ impl Leases {
             self.failure = Some(failure);
         }
     }
-}
-
-fn failed(renewed: &Renewed, error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error
-        && status.code == 401
-    {
-        renewed.refused();
-    }
-    with_causes(error)
 }
 
 /// How long this node waits before it takes a free Lease: up to half of the time between two

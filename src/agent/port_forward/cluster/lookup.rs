@@ -152,9 +152,7 @@ impl Lookup {
     }
 
     fn failed(&self, source: kube::Error) -> LookupError {
-        if matches!(&source, kube::Error::Api(status) if status.code == 401) {
-            self.access.refused();
-        }
+        self.access.heed(&source);
         LookupError::Api {
             target: self.target.clone(),
             namespace: self.namespace.clone(),
