@@ -57,6 +57,27 @@ fn a_flow_stays_with_its_endpoint_and_goes_elsewhere_when_that_goes() {
     }
 }
 
+/// The answer to a datagram on its way was lost with the entry.
+#[test]
+fn a_change_of_endpoints_removes_no_flow_to_the_agent() {
+    let bed = Testbed::with_pods(3);
+    bed.apply(&[dns(&bed.pods[..2])]);
+    let client = Client::of(bed.pod(3), DNS);
+    client.ask();
+    let entries = || {
+        let port = client.socket.local_addr().unwrap().port().to_string();
+        let list = ["-L", "-p", "udp", "--orig-port-src", &port];
+        bed.node.namespace.run("conntrack", &list)
+    };
+    assert!(entries().contains("dport=53"), "{}", entries());
+    for pods in [&bed.pods[..1], &bed.pods[1..2], &bed.pods[..2]] {
+        bed.apply(&[dns(pods)]);
+        // A pass takes some milliseconds, and begins at once.
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(entries().contains("dport=53"), "{}", entries());
+    }
+}
+
 #[test]
 fn a_flow_is_chosen_anew_after_a_pause() {
     let bed = Testbed::with_pods(3);

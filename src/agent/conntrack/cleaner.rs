@@ -14,7 +14,7 @@ use super::forwarding::Forwarding;
 use super::pass::{Pass, Removed};
 use super::stale::Stale;
 use crate::agent::metrics::Metrics;
-use crate::config::ProxyConfig;
+use crate::config::{Mode, ProxyConfig};
 use crate::kernel::conntrack::{self, ConntrackError};
 use crate::model::{IpFamily, Protocol, Snapshot};
 
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Cleaner {
     shared: Arc<Shared>,
+    /// Rules lead to this node, which stands in for endpoints.
+    stands_in: bool,
 }
 
 #[derive(Debug, Default)]
@@ -58,11 +60,11 @@ impl Shared {
 }
 
 impl Cleaner {
-    /// Starts the thread, in the network namespace of the calling one.
+    /// Starts the thread, in the network namespace of the calling one. `mode` says where rules lead.
     ///
     /// # Errors
     /// No thread.
-    pub fn start(metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub fn start(metrics: Arc<Metrics>, mode: Mode) -> std::io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -74,7 +76,10 @@ impl Cleaner {
         };
         let builder = thread::Builder::new().name("conntrack".to_owned());
         builder.spawn(move || worker.run())?;
-        Ok(Self { shared })
+        Ok(Self {
+            shared,
+            stands_in: mode == Mode::Userspace,
+        })
     }
 
     /// The first load is in force: compares everything that is not TCP.
@@ -108,7 +113,8 @@ impl Cleaner {
         self.hand_over(stale);
     }
 
-    fn hand_over(&self, stale: Stale) {
+    fn hand_over(&self, mut stale: Stale) {
+        stale.stands_in = self.stands_in;
         self.shared.lock().waiting.merge(stale);
         self.shared.changed.notify_one();
     }

@@ -23,6 +23,8 @@ pub struct Stale {
     front_ends: HashMap<FrontEnd, Vec<SocketAddr>>,
     /// Set where all front ends of some protocols are known.
     pub(super) strays: Option<Strays>,
+    /// Rules lead to this node, which stands in for endpoints: the userspace mode.
+    pub(super) stands_in: bool,
     local: HashSet<IpAddr>,
 }
 
@@ -87,6 +89,7 @@ impl Stale {
     pub fn merge(&mut self, later: Self) {
         self.front_ends.extend(later.front_ends);
         self.strays = later.strays.or(self.strays.take());
+        self.stands_in |= later.stands_in;
     }
 
     /// Finds out what node ports are ports of. To be called in the network namespace.
@@ -114,12 +117,17 @@ impl Stale {
                 && is_removable(flow);
         };
         let leads_astray = if flow.is_translated() {
-            !leads_to(endpoints, &flow.replies_from)
+            !leads_to(endpoints, &flow.replies_from) && !self.is_stood_in_for(endpoints, flow)
         } else {
             // It began before there was a rule: now there is one.
             !endpoints.is_empty()
         };
         leads_astray && is_removable(flow)
+    }
+
+    /// The connection leads to this node, which passes it on to an endpoint.
+    fn is_stood_in_for(&self, endpoints: &[SocketAddr], flow: &Flow) -> bool {
+        self.stands_in && !endpoints.is_empty() && self.local.contains(&flow.replies_from.ip())
     }
 
     /// Where the connection may lead, if its front end is looked at.

@@ -255,7 +255,8 @@ fn observers(
         }
     }
     let flows = Flows {
-        cleaner: Cleaner::start(Arc::clone(&metrics)).map_err(RunError::Runtime)?,
+        cleaner: Cleaner::start(Arc::clone(&metrics), options.config.mode)
+            .map_err(RunError::Runtime)?,
         before: Before::default(),
         config: options.config.clone(),
     };

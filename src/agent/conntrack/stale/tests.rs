@@ -39,6 +39,24 @@ fn what_leads_to_no_endpoint_goes_and_what_does_stays() {
 }
 
 #[test]
+fn what_leads_to_a_node_that_stands_in_for_endpoints_stays() {
+    let here = "192.168.10.100:41234";
+    let mut known = stale(Protocol::Udp, VIP, &[ALIVE]);
+    known.local = [socket(here).ip()].into();
+    assert!(known.is_stale(&flow(Protocol::Udp, VIP, here)));
+    known.stands_in = true;
+    assert!(!known.is_stale(&flow(Protocol::Udp, VIP, here)));
+    assert!(known.is_stale(&flow(Protocol::Udp, VIP, DEAD)));
+    assert!(
+        known.is_stale(&flow(Protocol::Udp, VIP, VIP)),
+        "before the rule"
+    );
+    let mut nobody = stale(Protocol::Udp, VIP, &[]);
+    (nobody.local, nobody.stands_in) = (known.local, true);
+    assert!(nobody.is_stale(&flow(Protocol::Udp, VIP, here)));
+}
+
+#[test]
 fn a_front_end_without_endpoints_loses_what_was_translated_only() {
     let stale = stale(Protocol::Udp, VIP, &[]);
     assert!(stale.is_stale(&flow(Protocol::Udp, VIP, DEAD)));
