@@ -76,6 +76,17 @@ apt_install() {
             as_root "${apt[@]}" install --no-install-recommends "${missing[@]}"; }
 }
 
+# check_room GIGABYTES: ends the script where a build would fill the disk, which a linker tells with
+# a signal or not at all. What the target directory holds already counts as room.
+check_room() {
+    local target=${CARGO_TARGET_DIR:-target} free held
+    mkdir -p "$target"
+    free=$(df -Pk "$target" | awk 'NR == 2 { print $4 }')
+    held=$(du -sk "$target" | cut -f1)
+    ((free + held >= $1 * 1024 * 1024)) ||
+        fail "$target has $((free / 1024)) MB left on its disk, and building and testing takes $1 GB"
+}
+
 # check_rust: a Rust that is new enough for Cargo.toml.
 check_rust() {
     if ! command -v cargo >/dev/null && [[ -r ${CARGO_HOME:-$HOME/.cargo}/env ]]; then
