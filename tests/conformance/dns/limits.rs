@@ -27,7 +27,7 @@ fn answers(server: &Server) -> Duration {
     start.elapsed()
 }
 
-fn resident_kib(server: &Server) -> u64 {
+pub(super) fn resident_kib(server: &Server) -> u64 {
     let metrics = format!("/proc/{}/status", server.id());
     let text = std::fs::read_to_string(metrics).unwrap();
     let line = text.lines().find(|line| line.starts_with("VmRSS")).unwrap();
