@@ -7,6 +7,7 @@ use super::*;
 use crate::agent::health::Health;
 use crate::agent::metrics::Metrics;
 use crate::agent::run::no_local::NoLocal;
+use crate::agent::sync::SyncError;
 use crate::config::Mode;
 use crate::model::{IpFamily, NamespacedName, Service, SnapshotDelta};
 use crate::source::manifest::Note;
@@ -20,6 +21,8 @@ const SYNC: Duration = Duration::from_secs(30);
 struct Script {
     asked: Vec<String>,
     failures: usize,
+    /// Failures are refusals of a part.
+    partial: bool,
     heard: Vec<Foreign>,
     disturbed: bool,
 }
@@ -32,6 +35,10 @@ impl FakeProgrammer {
         script.asked.push(asked);
         if script.failures > 0 {
             script.failures -= 1;
+            if script.partial {
+                let refused = Vec::new();
+                return Err(SyncError::Steps { refused }.into());
+            }
             return Err(ProgramError::Other("the kernel is out of sorts".into()));
         }
         Ok(Programmed {
@@ -121,7 +128,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let script = Rc::<RefCell<Script>>::default();
+        Self::start(Script::default()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn start(script: Script) -> Result<Self, ProgramError> {
+        let script = Rc::new(RefCell::new(script));
         let source = FakeSource::default();
         let answers = Rc::clone(&source.answers);
         let metrics = Arc::new(Metrics::new(Mode::Iptables, &IpFamily::ALL).unwrap());
@@ -150,14 +161,14 @@ impl Bench {
             },
         );
         let now = Instant::now() + Duration::from_secs(1);
-        Self {
-            keeper: keeper.unwrap_or_else(|error| panic!("{error}")),
+        Ok(Self {
+            keeper: keeper?,
             script,
             answers,
             metrics,
             health,
             now,
-        }
+        })
     }
 
     /// Manifests change in these Services.
@@ -286,6 +297,31 @@ fn a_failure_is_tried_again_in_full_with_everything_that_came_since() {
     assert_eq!(bench.sample(failures), 3.0);
     bench.pass(Duration::from_secs(5));
     assert_eq!(bench.asked(), [""; 0], "it succeeded");
+}
+
+#[test]
+fn a_first_load_of_which_the_kernel_refuses_a_part_is_tried_again_until_it_takes_it() {
+    let script = Script {
+        failures: 3,
+        partial: true,
+        ..Script::default()
+    };
+    let mut bench = Bench::start(script).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(bench.asked(), ["start with 0"]);
+    bench.pass(Duration::from_secs(5));
+    let retry = "resync AfterFailure with 0";
+    assert_eq!(bench.asked(), [retry, retry, retry]);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.asked(), [""; 0], "it succeeded");
+}
+
+#[test]
+fn a_first_load_that_fails_as_a_whole_ends_the_agent() {
+    let script = Script {
+        failures: 1,
+        ..Script::default()
+    };
+    assert!(Bench::start(script).is_err());
 }
 
 #[test]
