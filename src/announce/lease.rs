@@ -254,7 +254,7 @@ mod tests {
             !lease.is_held(start + seconds(10)),
             "renewing fails for too long"
         );
-        assert!(!lease.tenure(start + seconds(10).is_some()));
+        assert!(lease.tenure(start + seconds(10)).is_none());
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         lease.saw(Some(record(Some("n2"), 2)), start + seconds(28));
         let late = start + seconds(29);
         assert_eq!(lease.step(LeaseWish::Hold, late), Some(LeaseStep::Hold));
-        assert!(!lease.tenure(late).is_some(), "not before it is written");
+        assert!(lease.tenure(late).is_none(), "not before it is written");
     }
 
     #[test]
@@ -286,13 +286,17 @@ mod tests {
         );
         lease.wrote(LeaseStep::Release, Some(record(None, 2)), start);
         assert!(!lease.is_held(start));
-        assert!(lease.tenure(start + seconds(3).is_some()));
+        let lingering = Tenure {
+            held_until: None,
+            answered_until: start + seconds(4),
+        };
+        assert_eq!(lease.tenure(start + seconds(3)), Some(lingering));
         assert!(
-            !lease.tenure(start + seconds(4).is_some()),
+            lease.tenure(start + seconds(4)).is_none(),
             "nobody wants it"
         );
         lease.saw(Some(record(Some("n2"), 3)), start + seconds(1));
-        assert!(!lease.tenure(start + seconds(1).is_some()));
+        assert!(lease.tenure(start + seconds(1)).is_none());
         assert_eq!(lease.step(LeaseWish::Leave, start + seconds(1)), None);
     }
 

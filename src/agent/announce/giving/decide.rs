@@ -83,13 +83,10 @@ mod tests {
                 hostname: None,
                 ip_mode: IngressMode::Vip,
             });
-            let object = Service {
-                name: name(service),
-                service_type: ServiceType::LoadBalancer,
-                ip_families: vec![IpFamily::V4],
-                ingress: ingress.into_iter().collect(),
-                ..Service::default()
-            };
+            let mut object = Service::new(name(service));
+            object.service_type = ServiceType::LoadBalancer;
+            object.ip_families = vec![IpFamily::V4];
+            object.ingress = ingress.into_iter().collect();
             listed.versions.insert(name(service), (*version).to_owned());
             listed.services.insert(name(service), object);
         }
