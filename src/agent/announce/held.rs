@@ -80,7 +80,7 @@ mod tests {
         let name = |name: &str| NamespacedName::new("default", name);
         let now = Instant::now();
         let (soon, later) = (
-            now + Duration::from_millis(30),
+            now + Duration::from_millis(500),
             now + Duration::from_secs(60),
         );
         let mut held = Held::default();
@@ -88,7 +88,7 @@ mod tests {
         assert!(held.change(both.into(), now));
         assert!(held.holds(&name("a")) && held.holds(&name("b")));
         assert_eq!(held.next_end(), Some(soon));
-        std::thread::sleep(Duration::from_millis(40));
+        std::thread::sleep(Duration::from_millis(510));
         assert!(!held.holds(&name("a")), "before anybody looks at the clock");
         assert!(held.expire(Instant::now()));
         assert_eq!(held.services(), [name("b")].into());
