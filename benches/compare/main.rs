@@ -7,11 +7,11 @@
 //! benchmark itself).
 
 mod agent;
+mod api_server;
 mod cases;
 mod cluster;
 mod data_path;
 mod generation;
-mod kube_proxy;
 mod manifests;
 mod measure;
 mod namespace;

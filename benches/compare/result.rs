@@ -92,8 +92,12 @@ pub(crate) enum Tool {
     IptablesRestore,
     /// `iptables-restore --noflush` of all rules, what is there kept: kube-proxy's call
     IptablesRestoreNoflush,
+    /// The agent in nftables mode, told by an API server
+    ServedNftables,
     /// kube-proxy in nftables mode
     KubeProxyNftables,
+    /// The agent in iptables mode, told by an API server
+    ServedIptables,
     /// kube-proxy in iptables mode
     KubeProxyIptables,
 }
@@ -119,6 +123,7 @@ impl Tool {
     pub(crate) fn is_iptables(self) -> bool {
         use Tool::{
             ApplyIptables, IptablesRestore, IptablesRestoreNoflush, KubeProxyIptables, RunIptables,
+            ServedIptables,
         };
         matches!(
             self,
@@ -127,7 +132,16 @@ impl Tool {
                 | IptablesRestore
                 | IptablesRestoreNoflush
                 | KubeProxyIptables
+                | ServedIptables
         )
+    }
+
+    /// The agent in a mode, told by an API server.
+    pub(crate) fn served(mode: Mode) -> Self {
+        match mode {
+            Mode::Nftables => Self::ServedNftables,
+            Mode::Iptables => Self::ServedIptables,
+        }
     }
 
     /// kube-proxy in a mode.
@@ -155,8 +169,10 @@ impl Tool {
             Self::ApplyIptables => "portolan apply, iptables",
             Self::IptablesRestore => "iptables-restore",
             Self::IptablesRestoreNoflush => "iptables-restore --noflush, all rules",
-            Self::KubeProxyNftables => "kube-proxy, nftables",
-            Self::KubeProxyIptables => "kube-proxy, iptables",
+            Self::ServedNftables => "API server → portolan, nftables",
+            Self::ServedIptables => "API server → portolan, iptables",
+            Self::KubeProxyNftables => "API server → kube-proxy, nftables",
+            Self::KubeProxyIptables => "API server → kube-proxy, iptables",
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod agents;
 mod apply;
+mod served;
 mod text_tools;
 
 use std::io::{IsTerminal, Write};
@@ -12,7 +13,7 @@ use std::io::{IsTerminal, Write};
 use crate::cluster::Cluster;
 use crate::result::{Case, LeftOut, Measured, Mode, Results, Sample, Tool};
 use crate::settings::{Group, Settings};
-use crate::{data_path, kube_proxy, namespace};
+use crate::{data_path, namespace};
 
 /// The iptables modes are not measured with more Services: rules by the million.
 const MOST_FOR_IPTABLES: u32 = 20_000;
@@ -50,14 +51,15 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Results> {
         });
     }
     if settings.kube_proxy.is_some() {
-        for mode in Mode::ALL {
-            bench.each(&clusters, Tool::kube_proxy(mode), |bench, cluster| {
-                kube_proxy::run(bench, cluster, mode)
-            });
+        for cluster in &clusters {
+            if let Err(error) = served::run(&mut bench, cluster) {
+                let (what, services) = ("with an API server", cluster.shape.services);
+                bench.left_out(what, services, &format!("{error:#}"));
+            }
         }
     } else {
         bench.results.left_out.push(LeftOut {
-            what: "kube-proxy".to_owned(),
+            what: "with an API server".to_owned(),
             services: Vec::new(),
             why: "KUBE_PROXY_BIN and KUBECONFIG were not set".to_owned(),
         });

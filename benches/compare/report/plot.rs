@@ -80,6 +80,8 @@ fn style(series: &Series) -> (&'static str, f64, &'static str) {
         Tool::ApplyIptables => ("#e08e3c", 1.8, ""),
         Tool::IptablesRestore => ("#e08e3c", 1.8, "6 4"),
         Tool::IptablesRestoreNoflush => ("#e08e3c", 1.8, "2 3"),
+        Tool::ServedNftables => ("#0b62a4", 2.2, "8 3"),
+        Tool::ServedIptables => ("#b8560b", 2.2, "8 3"),
         Tool::KubeProxyNftables => ("#6b3fa0", 2.2, ""),
         Tool::KubeProxyIptables => ("#6b3fa0", 2.2, "6 4"),
     }

@@ -1,6 +1,7 @@
 //! The flags of the name server, for `dns` and `run` alike.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::anyhow;
@@ -15,6 +16,9 @@ use crate::dns::zone::{PodRecords, ReverseZones, ZoneOptions};
 
 /// DNS' port.
 pub(in crate::cli) const PORT: u16 = 53;
+
+/// Highest rate that a client can be held to: no server here answers as many.
+const MOST_QUERIES: i64 = 1_000_000;
 
 /// What names look like, and who answers for others.
 #[derive(clap::Args, Clone, Debug)]
@@ -47,6 +51,17 @@ pub(in crate::cli) struct DnsFlags {
     /// Finish the search of a pod's resolver for it: one question instead of up to six
     #[arg(long)]
     pub dns_autopath: bool,
+
+    /// Queries a second that each client (IPv4 address, IPv6 /64) may ask over UDP, 0 for any
+    /// number; more are answered as truncated, for the client to ask over TCP, and beyond twice as
+    /// many dropped
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        value_parser = clap::value_parser!(u32).range(..=MOST_QUERIES)
+    )]
+    pub dns_rate_limit: u32,
 
     /// Log each query
     #[arg(long)]
@@ -128,6 +143,7 @@ impl DnsFlags {
                 listen: self.dns_listen.clone(),
                 transfer_to: self.dns_transfer_to.clone(),
                 autopath: self.autopath()?,
+                rate_limit: NonZeroU32::new(self.dns_rate_limit),
                 log_queries: self.dns_log_queries,
             },
             upstreams: self.upstreams()?,

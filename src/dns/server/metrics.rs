@@ -55,6 +55,8 @@ pub struct DnsMetrics {
     duration: Histogram,
     size: Histogram,
     overloaded: IntCounter,
+    truncated: IntCounter,
+    dropped: IntCounter,
     /// Questions to upstream, by outcome.
     pub(in crate::dns) forwarded: IntCounterVec,
     /// Answers from the cache of upstream's answers.
@@ -97,6 +99,12 @@ impl DnsMetrics {
             "Counter of response status codes.",
             &["rcode"],
         )?;
+        let exceeded = counters(
+            registry,
+            "coredns_rrl_requests_exceeded_total",
+            "Counter of requests exceeding QPS limit.",
+            &["action"],
+        )?;
         let by_code = CODES.map(|(_, name)| responses.with_label_values(&[name]));
         Ok(Self {
             requests: handles,
@@ -123,6 +131,8 @@ impl DnsMetrics {
                 "Counter of the number of queries rejected because the concurrent queries were \
                  at maximum.",
             )?,
+            truncated: exceeded.with_label_values(&["truncated"]),
+            dropped: exceeded.with_label_values(&["dropped"]),
             forwarded: counters(
                 registry,
                 "coredns_proxy_requests_total",
@@ -168,6 +178,16 @@ impl DnsMetrics {
         for _ in 0..requests {
             self.duration.observe(elapsed.as_secs_f64());
         }
+    }
+
+    /// A query came over its client's rate.
+    pub(super) fn limited(&self, truncated: bool) {
+        let counter = if truncated {
+            &self.truncated
+        } else {
+            &self.dropped
+        };
+        counter.inc();
     }
 
     pub(super) fn overloaded(&self) {

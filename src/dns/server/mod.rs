@@ -8,6 +8,8 @@
 //! | `udp` | threads with a socket each, in batches |
 //! | `tcp` | connections, with their limits |
 //! | `transfer` | the whole zone to those who may have it |
+//! | `rate_limit` | how often each client may ask |
+//! | `limited` | what a client gets that asks more often |
 //! | `metrics` | what is counted, under CoreDNS' names |
 //!
 //! Messages are hickory's; the loops are not (`docs/adr/0006`). Must not look at Services: the zone
@@ -15,7 +17,9 @@
 
 mod complete;
 mod encode;
+mod limited;
 mod metrics;
+mod rate_limit;
 mod respond;
 mod tcp;
 mod transfer;
@@ -23,6 +27,7 @@ mod udp;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -51,6 +56,8 @@ pub struct ServerOptions {
     pub transfer_to: Vec<IpNet>,
     /// Finish the search of a pod's resolver for it; the domains that nodes add to it.
     pub autopath: Option<Vec<Name>>,
+    /// Queries a second that each client (IPv4 address, IPv6 /64) may ask over UDP.
+    pub rate_limit: Option<NonZeroU32>,
     /// Log each query at level info.
     pub log_queries: bool,
 }

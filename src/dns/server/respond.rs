@@ -9,6 +9,7 @@ use hickory_proto::rr::{DNSClass, Name, RecordType};
 
 use super::ServerOptions;
 use super::encode::{Parts, encode};
+use super::limited::Limiter;
 use super::metrics::{DnsMetrics, Transport};
 use super::transfer;
 use crate::dns::forward::Forwarder;
@@ -35,6 +36,8 @@ pub struct Responder {
     pub(super) forwarder: Option<Arc<Forwarder>>,
     pub(super) metrics: Arc<DnsMetrics>,
     pub(super) options: ServerOptions,
+    /// Where clients are held to a rate.
+    pub(super) limiter: Option<Limiter>,
 }
 
 /// Who asks.
@@ -93,6 +96,7 @@ impl Responder {
             forwarder,
             metrics,
             options: options.clone(),
+            limiter: options.rate_limit.map(Limiter::new),
         }
     }
 
@@ -104,8 +108,7 @@ impl Responder {
         rotation: usize,
         buffer: &mut Vec<u8>,
     ) -> Step {
-        // Replies and shorter things are no requests: answering them would start an echo.
-        if request.len() < HEADER || request[2] & 0x80 != 0 {
+        if Self::is_reply(request) {
             return Step::Drop;
         }
         let message = match Message::from_vec(request) {
@@ -128,7 +131,12 @@ impl Responder {
         self.write(&reply, message.queries.first(), &Answer::default(), buffer)
     }
 
-    fn skeleton(&self, message: &Message, client: Client) -> Skeleton {
+    /// Replies, and what is too short for anything: answering them would start an echo.
+    pub(super) fn is_reply(message: &[u8]) -> bool {
+        message.len() < HEADER || message[2] & 0x80 != 0
+    }
+
+    pub(super) fn skeleton(&self, message: &Message, client: Client) -> Skeleton {
         let mut metadata = Metadata::response_from_request(&message.metadata);
         metadata.recursion_available = self.forwarder.is_some();
         metadata.authentic_data = false;

@@ -85,7 +85,10 @@ impl Worker {
                 };
                 let mut buffer = spare.pop().unwrap_or_default();
                 let rotation = super::next_random(&mut self.random);
-                match self.responder.handle(bytes, client, rotation, &mut buffer) {
+                match self
+                    .responder
+                    .handle_limited(bytes, client, began, rotation, &mut buffer)
+                {
                     Step::Reply => replies.push(Reply {
                         peer,
                         bytes: buffer,

@@ -12,6 +12,7 @@ mod live;
 mod node_local;
 mod not_yet;
 mod pods;
+mod rate_limit;
 mod reverse;
 mod s2_2_schema_version;
 mod s2_3_cluster_ip;
