@@ -113,7 +113,7 @@ fn a_client_that_floods_is_held_to_its_rate_and_two_others_are_unaffected() {
                 }
             })
         });
-        let asked = asking.map(|client| client.join());
+        let asked = asking.map(std::thread::ScopedJoinHandle::join);
         stop.store(true, Ordering::Relaxed);
         asked.into_iter().for_each(|client| client.unwrap());
         flood.join().unwrap()
