@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::{settings, words};
 use crate::agent::backend::{Backend, FamilyChanges};
 use crate::agent::facts::{NodeFacts, Prerequisites};
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
 use crate::kernel::ipvs::{IpvsKernel, IpvsSocket, Timeouts, probe};
@@ -161,8 +162,9 @@ impl Backend for Ipvs {
         let (tables, _) = self.tables(snapshot);
         probe(&schedulers(&tables))?;
         let mut ipvs = IpvsSocket::open()?;
-        let comparison =
+        let mut comparison =
             self.compare_with(kernel, &mut ipvs, snapshot, take_over, Settings::new())?;
+        comparison.ipsets = KubeProxySets::find();
         tell(&comparison);
         Ok(comparison)
     }
@@ -171,11 +173,16 @@ impl Backend for Ipvs {
         &self,
         kernel: &mut K,
         snapshot: &Snapshot,
-        comparison: Self::Comparison,
+        mut comparison: Self::Comparison,
     ) -> Result<Done, SyncError> {
+        let take_over = comparison.take_over;
+        let ipsets = std::mem::take(&mut comparison.ipsets);
         let mut ipvs = IpvsSocket::open()?;
         let mut drains = Drains::new(self.config.ipvs.drain_timeout);
         let (done, _) = self.commit_with(kernel, &mut ipvs, snapshot, comparison, &mut drains)?;
+        if take_over {
+            ipsets.destroy();
+        }
         if !drains.is_empty() {
             tracing::warn!(
                 real_servers = drains.len(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::records::{Compared, compare, written_down};
 use super::settings::{self, Settings};
 use crate::agent::backend::Outcome;
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::leftovers::{For, Leftovers};
 use crate::agent::nftables::read::read_table;
 use crate::agent::sync::{Comparison, Load, SyncError};
@@ -37,6 +38,8 @@ pub struct IpvsComparison {
     /// Conflicts that end if virtual servers of another proxy are to go.
     takeable: BTreeSet<ServerKey>,
     leftovers: Leftovers,
+    /// kube-proxy's ipsets, as far as whoever compares has looked for them.
+    pub(super) ipsets: KubeProxySets,
 }
 
 /// What a comparison is made from.
@@ -94,6 +97,7 @@ impl IpvsComparison {
             settings,
             takeable,
             leftovers,
+            ipsets: KubeProxySets::default(),
         })
     }
 
@@ -233,7 +237,8 @@ impl Outcome for IpvsComparison {
             let objects = counts.sets_added + counts.sets_deleted + counts.chains_written;
             elements + objects + usize::from(counts.replaced)
         });
-        tables.sum::<usize>() + self.plan.steps.len() + self.leftovers.steps()
+        let ipsets = if self.take_over { self.ipsets.len() } else { 0 };
+        tables.sum::<usize>() + self.plan.steps.len() + self.leftovers.steps() + ipsets
     }
 
     fn summary(&self) -> Vec<String> {
@@ -244,7 +249,7 @@ impl Outcome for IpvsComparison {
         });
         let steps = &self.plan.steps;
         let ipvs = (!steps.is_empty()).then(|| super::words::summary(steps));
-        let removals = self.leftovers.removals().into_iter();
+        let removals = self.removals().into_iter();
         tables
             .chain(ipvs)
             .chain(removals.map(|what| format!("remove {what}")))
@@ -258,7 +263,9 @@ impl Outcome for IpvsComparison {
     }
 
     fn removals(&self) -> Vec<String> {
-        self.leftovers.removals()
+        let mut removals = self.leftovers.removals();
+        removals.extend(self.ipsets.summary().filter(|_| self.take_over));
+        removals
     }
 
     fn competitors(&self) -> Vec<String> {
@@ -269,6 +276,7 @@ impl Outcome for IpvsComparison {
             .staying()
             .into_iter()
             .chain(conflicts)
+            .chain(self.ipsets.summary().filter(|_| !self.take_over))
             .collect()
     }
 }

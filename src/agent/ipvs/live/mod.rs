@@ -21,6 +21,7 @@ use crate::agent::backend::{Backend, Outcome as _};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::hearing::Hearing;
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
@@ -111,13 +112,15 @@ impl LiveSync {
             warn_of_schedulers(&tables)?;
             self.probed = true;
         }
-        let comparison = backend.compare_with(
+        let mut comparison = backend.compare_with(
             &mut self.socket,
             &mut self.ipvs,
             snapshot,
             self.take_over,
             self.settings.clone(),
         )?;
+        let ipsets = KubeProxySets::find();
+        comparison.ipsets.clone_from(&ipsets);
         self.settings.clone_from(&comparison.settings);
         self.taken.clone_from(&comparison.plan.conflicts);
         tell(&comparison);
@@ -149,6 +152,9 @@ impl LiveSync {
         }
         self.watch.rearm(&self.drains, committed.is_err());
         let (done, comparison) = committed?;
+        if self.take_over {
+            ipsets.destroy();
+        }
         let sizes = sizes(&comparison.tables);
         self.watch.settled(&mut self.ipvs, &comparison.tables)?;
         self.tables = Some(comparison.tables);
@@ -264,11 +270,13 @@ impl Programmer for LiveSync {
         let started = Instant::now();
         let ipvs = IpvsRemoval::find(&mut self.socket)?;
         let removal = Removal::find(&mut self.socket)?;
-        if removal.is_empty() && ipvs.is_empty() {
+        let ipsets = KubeProxySets::find();
+        if removal.is_empty() && ipvs.is_empty() && ipsets.is_empty() {
             return Ok(Programmed::default());
         }
         ipvs.commit()?;
         let done = removal.commit(&mut self.socket)?;
+        ipsets.destroy();
         Ok(programmed(done, started.elapsed()))
     }
 }
