@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::comparison::{IpvsComparison, Request};
 use super::drain::Drains;
 use super::options::ipvs_options;
+use super::records::Stay;
 use super::settings::Settings;
 use super::{settings, words};
 use crate::agent::backend::{Backend, FamilyChanges};
@@ -80,14 +81,17 @@ impl Ipvs {
         done.messages += comparison.plan.steps.len();
         done.transactions += usize::from(!comparison.plan.steps.is_empty());
         drains.replace(comparison.plan.retired.clone(), Instant::now());
+        // A refusal costs no other virtual server its record, nor leaves it one it should lose.
+        let stay = Stay::of(&refused);
+        let mut load = Load::new(kernel, None, &mut done);
+        for table in &comparison.compared {
+            let last = table.last(&stay);
+            table.after(&last).ops(&mut |step| load.take(step))?;
+        }
+        load.flush()?;
         if !refused.is_empty() {
             return Err(SyncError::Steps { refused });
         }
-        let mut load = Load::new(kernel, None, &mut done);
-        for table in &comparison.compared {
-            table.after().ops(&mut |step| load.take(step))?;
-        }
-        load.flush()?;
         let drained = drains.look(ipvs, None, Instant::now())?;
         done.messages += drained.steps;
         if !drained.refused.is_empty() {

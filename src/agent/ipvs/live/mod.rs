@@ -55,8 +55,6 @@ pub struct LiveSync {
     taken: Vec<ServerKey>,
     /// What stays of others, as far as it has been warned of.
     competitors: Vec<String>,
-    /// Something was refused at the start and is to be tried again.
-    owes: bool,
     /// The kernel has been asked whether it can do all this.
     probed: bool,
 }
@@ -99,7 +97,6 @@ impl LiveSync {
             settings: Settings::new(),
             taken: Vec::new(),
             competitors: Vec::new(),
-            owes: false,
             probed: false,
         })
     }
@@ -211,18 +208,7 @@ impl Programmer for LiveSync {
     }
 
     fn start(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
-        match self.sync(snapshot) {
-            // A Service that the kernel refuses does not keep the others from being served.
-            Err(ProgramError::Sync(refused @ SyncError::Steps { .. })) => {
-                tracing::error!("{refused}");
-                self.owes = true;
-                Ok(Programmed {
-                    full: true,
-                    ..Programmed::default()
-                })
-            }
-            other => other,
-        }
+        self.sync(snapshot)
     }
 
     fn update(
@@ -252,12 +238,6 @@ impl Programmer for LiveSync {
         let tables = self.tables.as_deref().unwrap_or_default();
         heard.extend(self.watch.heard(tables).map_err(other)?);
         if self.watch.has_rung() {
-            if std::mem::take(&mut self.owes) {
-                heard.push(Foreign {
-                    damage: "refused",
-                    text: "the kernel refused something at the start: trying again".to_owned(),
-                });
-            }
             self.look_at_drains()?;
             self.keep_settings();
             let tables = self.tables.as_deref().unwrap_or_default();
