@@ -12,8 +12,18 @@ mod support;
 
 #[path = "announce/bed.rs"]
 mod bed;
+#[path = "announce/client.rs"]
+mod client;
 #[path = "announce/cluster.rs"]
 mod cluster;
+#[path = "announce/frames.rs"]
+mod frames;
+#[path = "announce/giving.rs"]
+mod giving;
+#[path = "announce/lost.rs"]
+mod lost;
+#[path = "announce/objects.rs"]
+mod objects;
 
 use std::time::Duration;
 

@@ -7,7 +7,11 @@
     reason = "a failure here is a failed test"
 )]
 
+#[path = "kernel_nft/dumps.rs"]
+mod dumps;
 mod kernel_support;
+#[path = "kernel_nft/refused.rs"]
+mod refused;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,86 +123,6 @@ fn one_bad_step_undoes_the_whole_batch() {
         let mut tables = 0;
         dump_tables(&mut socket, V4, &mut |_| tables += 1).unwrap();
         assert_eq!(tables, 0);
-    });
-}
-
-#[test]
-fn every_refused_step_is_named_with_the_part_that_is_wrong() {
-    in_new_netns(|| {
-        let mut socket = socket();
-        let chains = with_chains(&mut socket, &["A", "B"]);
-        let [a, b] = chains.as_slice() else {
-            panic!("{chains:?}")
-        };
-        let bad_match = xt::xt_match("no-such-match", 0, vec![0; 8]);
-        let result = commit(
-            &mut socket,
-            &[
-                append(a, vec![Expr::Counter, jump(b)]),
-                Op::DeleteChain(b.clone()),
-                append(a, vec![Expr::Counter, jump(&chain(V4, "nat", "MISSING"))]),
-                append(a, vec![xt::comment("x"), bad_match]),
-                Op::FlushChain(chain(V4, "nat", "GONE")),
-                Op::DeleteRule {
-                    chain: a.clone(),
-                    handle: 999,
-                },
-                add_rule(a, Place::Before(999), vec![Expr::Counter]),
-                Op::DeleteTable(table(V6, "nat")),
-            ],
-        );
-        let lines: Vec<_> = refusals(result).iter().map(ToString::to_string).collect();
-        let expected = [
-            "delete chain ip nat B: Device or resource busy (it is still in use)",
-            "add rule in chain ip nat A: No such file or directory (the chain, a chain or set it refers to, \
-             or a kernel module for it is missing), at expression 2 (immediate)",
-            "add rule in chain ip nat A: No such file or directory (the chain, a chain or set it refers to, \
-             or a kernel module for it is missing), at expression 2 (match no-such-match)",
-            "flush chain ip nat GONE: No such file or directory, at the chain's name",
-            "delete rule 999 in chain ip nat A: No such file or directory, at the rule's handle",
-            "insert rule in chain ip nat A: No such file or directory (the chain, a chain or set it \
-             refers to, or a kernel module for it is missing), at the neighbouring rule's handle",
-            "delete table ip6 nat: No such file or directory, at the table's name",
-        ];
-        assert_eq!(lines, expected);
-    });
-}
-
-#[test]
-fn a_batch_that_is_wrong_throughout_is_summed_up() {
-    in_new_netns(|| {
-        let mut socket = socket();
-        let rule = append(&chain(V4, "nat", "A"), vec![Expr::Counter]);
-        let error = commit(&mut socket, &vec![rule; 2000]).unwrap_err();
-        let text = error.to_string();
-        assert!(text.starts_with("the kernel refused to add rule in chain ip nat A"));
-        assert!(text.ends_with("; and 1997 more"), "{text}");
-    });
-}
-
-#[test]
-fn a_circle_of_chains_is_refused_at_the_rule_that_closes_it() {
-    in_new_netns(|| {
-        let mut socket = socket();
-        let chains = with_chains(&mut socket, &["A", "B"]);
-        let [a, b] = chains.as_slice() else {
-            panic!("{chains:?}")
-        };
-        let output = chain(V4, "nat", "OUTPUT");
-        let result = commit(
-            &mut socket,
-            &[
-                add_base(&output, "nat", 3, -100),
-                append(&output, vec![jump(a)]),
-                append(a, vec![jump(b)]),
-                append(b, vec![jump(a)]),
-            ],
-        );
-        assert_eq!(
-            result.unwrap_err().to_string(),
-            "the kernel refused to add rule in chain ip nat B: Too many links \
-             (chains jump in a circle, or too deep)"
-        );
     });
 }
 
@@ -330,83 +254,6 @@ fn a_hundred_thousand_messages_are_one_transaction() {
         let mut count = 0;
         dump_rules(&mut socket, &table(V4, "nat"), None, &mut |_| count += 1).unwrap();
         assert_eq!(count, 98_000);
-    });
-}
-
-#[test]
-fn other_tables_and_families_are_not_shown() {
-    in_new_netns(|| {
-        let mut socket = socket();
-        with_chains(&mut socket, &["A"]);
-        run(
-            "nft",
-            &[
-                "add table inet other; add table ip mine; add chain ip mine X; add rule ip mine X accept",
-            ],
-        );
-        run("ip6tables", &["-t", "nat", "-N", "SIX"]);
-        let mut names = Vec::new();
-        let visit = &mut |table: TableView<'_>| names.push(table.name.to_owned());
-        dump_tables(&mut socket, V4, visit).unwrap();
-        assert_eq!(names, ["nat", "mine"]);
-        assert_eq!(chain_names(&mut socket), ["A"]);
-        let mut rules = 0;
-        dump_rules(&mut socket, &table(V4, "nat"), None, &mut |_| rules += 1).unwrap();
-        assert_eq!(rules, 0);
-    });
-}
-
-#[test]
-fn expressions_beyond_the_vocabulary_are_kept_as_they_are() {
-    in_new_netns(|| {
-        let script = "add table ip nat; add chain ip nat X; \
-                      add rule ip nat X limit rate 1/second ct mark set 1 numgen inc mod 2 1 accept";
-        run("nft", &[script]);
-        let mut names = Vec::new();
-        let visit = &mut |rule: RuleView<'_>| {
-            for expr in rule.body.exprs {
-                if let Expr::Other { name, data } = expr {
-                    assert!(!data.is_empty());
-                    names.push(name.into_string());
-                }
-            }
-        };
-        dump_rules(&mut socket(), &table(V4, "nat"), None, visit).unwrap();
-        assert_eq!(names, ["limit", "immediate", "ct", "numgen"]);
-    });
-}
-
-#[test]
-fn a_dump_during_foreign_commits_is_read_again_until_it_is_whole() {
-    in_new_netns(|| {
-        let mut socket = socket();
-        let chains = with_chains(&mut socket, &["A"]);
-        let a = chains.first().unwrap();
-        let rule = append(a, vec![xt::comment("some text"), Expr::Counter]);
-        commit(&mut socket, &vec![rule; 20_000]).unwrap();
-        let attempts = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            // Threads start in the namespace of the thread that starts them.
-            scope.spawn(|| {
-                let mut other = kernel_support::socket();
-                let x = chain(V4, "other", "X");
-                commit(&mut other, &[Op::AddTable(x.table.clone())]).unwrap();
-                while attempts.load(Ordering::Relaxed) < 3 {
-                    commit(&mut other, &[add_chain(&x)]).unwrap();
-                    commit(&mut other, &[Op::DeleteChain(x.clone())]).unwrap();
-                }
-            });
-            let (at, count) = read_consistently(&mut socket, |socket| {
-                attempts.fetch_add(1, Ordering::Relaxed);
-                let mut count = 0;
-                dump_rules(socket, &a.table, None, &mut |_| count += 1)?;
-                Ok(count)
-            })
-            .unwrap();
-            assert_eq!(count, 20_000);
-            assert!(attempts.load(Ordering::Relaxed) > 1);
-            assert_eq!(at, generation(&mut socket).unwrap());
-        });
     });
 }
 

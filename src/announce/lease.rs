@@ -68,6 +68,16 @@ pub enum LeaseWish {
     Gone,
 }
 
+/// What a node may do by a Lease that is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// It alone holds it until then; none if it has released it.
+    pub held_until: Option<Instant>,
+    /// It answers until then. Who has released a Lease serves clients until another has it, or
+    /// until it is clear that nobody will.
+    pub answered_until: Instant,
+}
+
 /// One Lease.
 #[derive(Debug)]
 pub struct HeldLease {
@@ -133,16 +143,28 @@ impl HeldLease {
     /// It is ours, beyond doubt.
     #[must_use]
     pub fn is_held(&self, now: Instant) -> bool {
-        self.renewed_at
-            .is_some_and(|renewed| now < renewed + self.timing.deadline())
+        self.held_until().is_some_and(|until| now < until)
     }
 
-    /// It is ours, or was until we released it and nobody has taken it yet: clients are served
-    /// until somebody does, or until it is clear that nobody will.
+    fn held_until(&self) -> Option<Instant> {
+        Some(self.renewed_at? + self.timing.deadline())
+    }
+
+    fn lingers_until(&self) -> Option<Instant> {
+        Some(self.released_at? + self.timing.retry() * 2)
+    }
+
+    /// What this node may do by it, and until when without another word from the API server; `None`
+    /// if nothing.
     #[must_use]
-    pub fn is_answered(&self, now: Instant) -> bool {
-        let lingers = |released| now < released + self.timing.retry() * 2;
-        self.is_held(now) || self.released_at.is_some_and(lingers)
+    pub fn tenure(&self, now: Instant) -> Option<Tenure> {
+        let ahead = |until: &Instant| now < *until;
+        let held_until = self.held_until().filter(ahead);
+        let lingers_until = self.lingers_until().filter(ahead);
+        Some(Tenure {
+            held_until,
+            answered_until: held_until.max(lingers_until)?,
+        })
     }
 
     /// What to write now.
@@ -169,8 +191,8 @@ impl HeldLease {
     #[must_use]
     pub fn due(&self, now: Instant) -> Instant {
         let renewal = self.renewed_at.map(|at| at + self.timing.retry());
-        let giving_up = self.renewed_at.map(|at| at + self.timing.deadline());
-        let lingering = self.released_at.map(|at| at + self.timing.retry() * 2);
+        let giving_up = self.held_until();
+        let lingering = self.lingers_until();
         let expiry = self
             .seen
             .as_ref()
@@ -225,11 +247,14 @@ mod tests {
             Some(LeaseStep::Hold)
         );
         assert!(lease.is_held(start + seconds(9)));
+        let tenure = lease.tenure(start + seconds(9)).unwrap();
+        assert_eq!(tenure.held_until, Some(start + seconds(10)));
+        assert_eq!(tenure.answered_until, start + seconds(10));
         assert!(
             !lease.is_held(start + seconds(10)),
             "renewing fails for too long"
         );
-        assert!(!lease.is_answered(start + seconds(10)));
+        assert!(lease.tenure(start + seconds(10)).is_none());
     }
 
     #[test]
@@ -247,7 +272,7 @@ mod tests {
         lease.saw(Some(record(Some("n2"), 2)), start + seconds(28));
         let late = start + seconds(29);
         assert_eq!(lease.step(LeaseWish::Hold, late), Some(LeaseStep::Hold));
-        assert!(!lease.is_answered(late), "not before it is written");
+        assert!(lease.tenure(late).is_none(), "not before it is written");
     }
 
     #[test]
@@ -261,10 +286,17 @@ mod tests {
         );
         lease.wrote(LeaseStep::Release, Some(record(None, 2)), start);
         assert!(!lease.is_held(start));
-        assert!(lease.is_answered(start + seconds(3)));
-        assert!(!lease.is_answered(start + seconds(4)), "nobody wants it");
+        let lingering = Tenure {
+            held_until: None,
+            answered_until: start + seconds(4),
+        };
+        assert_eq!(lease.tenure(start + seconds(3)), Some(lingering));
+        assert!(
+            lease.tenure(start + seconds(4)).is_none(),
+            "nobody wants it"
+        );
         lease.saw(Some(record(Some("n2"), 3)), start + seconds(1));
-        assert!(!lease.is_answered(start + seconds(1)));
+        assert!(lease.tenure(start + seconds(1)).is_none());
         assert_eq!(lease.step(LeaseWish::Leave, start + seconds(1)), None);
     }
 

@@ -20,5 +20,5 @@ mod members;
 pub use claim::{Claim, Where};
 pub use election::{Election, Nodes};
 pub use heartbeat::{Heartbeat, State};
-pub use lease::{HeldLease, LeaseRecord, LeaseStep, LeaseTiming, LeaseWish};
+pub use lease::{HeldLease, LeaseRecord, LeaseStep, LeaseTiming, LeaseWish, Tenure};
 pub use members::{Members, Timing};

@@ -235,8 +235,6 @@ fn union(cluster: &[EndpointAddress], local: &[EndpointAddress]) -> Vec<Endpoint
 }
 
 #[cfg(test)]
-#[path = "endpoint_choice_tests.rs"]
 mod choice_tests;
 #[cfg(test)]
-#[path = "endpoint_collection_tests.rs"]
 mod collection_tests;

@@ -1,8 +1,7 @@
 //! Three nodes, a client and a pod on one switch.
 
 use std::fs;
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +10,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::api_server::ApiServer;
+use crate::api_server::{ApiServer, Wire};
+use crate::client::{Seen, connect, connect_until};
+use crate::frames::Frames;
+use crate::objects::documents;
 use crate::support::netns::Namespace;
 use crate::support::program::PROGRAM;
 
@@ -19,11 +21,8 @@ use crate::support::program::PROGRAM;
 pub(crate) const VIPS: [&str; 2] = ["192.168.10.240", "fd00:10::240"];
 /// The node that the endpoint is said to be on.
 pub(crate) const ENDPOINT_NODE: usize = 1;
-const NODES: usize = 3;
+pub(crate) const NODES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A SYN that is lost is sent again after a second, and after two more.
-const CONNECT: Duration = Duration::from_millis(3500);
-
 pub(crate) struct Bed {
     _switch: Namespace,
     nodes: Vec<Namespace>,
@@ -35,16 +34,10 @@ pub(crate) struct Bed {
     pub(crate) server: Option<ApiServer>,
     /// `--lb-pool`
     pub(crate) pool: String,
-}
-
-/// What a client saw.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) connections: usize,
-    pub(crate) failures: usize,
-    /// The longest from the beginning of an attempt to the next connection. An attempt sends its
-    /// SYN again after one second and after two more.
-    pub(crate) outage: Duration,
+    /// `--announce-lease-duration`
+    pub(crate) lease: &'static str,
+    /// The wire of each node to the server.
+    wires: Vec<usize>,
 }
 
 /// Plugs a namespace into the switch.
@@ -101,7 +94,13 @@ impl Bed {
             // Accepts, and closes: that is the answer. Ends with the test process.
             std::thread::spawn(move || listener.incoming().for_each(drop));
         }
+        let mut server = server;
+        let wires = server.iter_mut();
+        let wires = wires.flat_map(|server| (0..NODES).map(|_| server.another_wire()));
+        let wires = wires.collect();
         let bed = Self {
+            wires,
+            lease: "3s",
             _switch: switch,
             nodes,
             client,
@@ -159,8 +158,8 @@ impl Bed {
             .stderr(fs::File::create(path(&format!("log{node}"))).unwrap());
         let child = if let Some(server) = &self.server {
             command
-                .args(["--master", &server.url()])
-                .args(["--announce-lease-duration", "3s", "--netns"])
+                .args(["--master", &server.url_of(self.wires[node])])
+                .args(["--announce-lease-duration", self.lease, "--netns"])
                 .arg(self.nodes[node].path());
             command.spawn()
         } else {
@@ -198,6 +197,23 @@ impl Bed {
         self.start(node);
     }
 
+    /// What happens between one node and the API server; others are not concerned.
+    pub(crate) fn wire(&self, node: usize, wire: Wire) {
+        let server = self.server.as_ref().unwrap();
+        server.wire_of(self.wires[node], wire);
+    }
+
+    /// The process of an agent.
+    pub(crate) fn pid(&self, node: usize) -> u32 {
+        self.agents[node].as_ref().unwrap().id()
+    }
+
+    /// Hears what is said of the addresses on the client's link from now on, and keeps asking.
+    pub(crate) fn listen(&self) -> Frames {
+        let macs = (0..NODES).map(|node| self.mac(node)).collect();
+        Frames::listen(&self.client.path(), macs)
+    }
+
     /// No agent has ended by itself.
     pub(crate) fn check(&mut self) {
         for node in 0..NODES {
@@ -208,7 +224,7 @@ impl Bed {
         }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let text = |node| {
             let path = self.directory.path().join(format!("log{node}"));
             let log = fs::read_to_string(path).unwrap_or_default();
@@ -320,79 +336,4 @@ impl Drop for Bed {
             println!("{}", self.log());
         }
     }
-}
-
-/// In a cluster, the API server has given the Service its addresses.
-fn documents(in_cluster: bool, policy: &str, ready: bool, cordoned: Option<usize>) -> Vec<String> {
-    let (given, status) = if in_cluster {
-        (
-            "clusterIP: 10.233.10.10, clusterIPs: [10.233.10.10, 'fd00:10:233::10'], ipFamilies: \
-             [IPv4, IPv6], ",
-            format!(
-                ", status: {{loadBalancer: {{ingress: [{{ip: '{}', ipMode: VIP}}, {{ip: '{}', \
-                 ipMode: VIP}}]}}}}",
-                VIPS[0], VIPS[1]
-            ),
-        )
-    } else {
-        ("", String::new())
-    };
-    let mut all = vec![format!(
-        "{{apiVersion: v1, kind: Service, metadata: {{name: web, namespace: default}}, spec: \
-         {{type: LoadBalancer, externalTrafficPolicy: {policy}, ipFamilyPolicy: \
-         RequireDualStack, {given}ports: [{{port: 80, targetPort: 8080, protocol: TCP}}]}}{status}}}"
-    )];
-    for (family, address) in [("IPv4", "192.168.10.21"), ("IPv6", "fd00:10::21")] {
-        all.push(format!(
-            "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: web-{}, \
-             namespace: default, labels: {{kubernetes.io/service-name: web}}}}, addressType: \
-             {family}, ports: [{{port: 8080, name: \"\"}}], endpoints: [{{addresses: \
-             ['{address}'], nodeName: n{ENDPOINT_NODE}, conditions: {{ready: {ready}}}}}]}}",
-            family.to_lowercase()
-        ));
-    }
-    for node in 0..NODES {
-        let number = 101 + node;
-        all.push(format!(
-            "{{apiVersion: v1, kind: Node, metadata: {{name: n{node}}}, spec: {{unschedulable: \
-             {}}}, status: {{addresses: [{{type: InternalIP, address: 192.168.10.{number}}}, \
-             {{type: InternalIP, address: 'fd00:10::{number}'}}]}}}}",
-            cordoned == Some(node)
-        ));
-    }
-    all
-}
-
-fn connect(vip: &str) -> Result<(), String> {
-    let address = SocketAddr::new(vip.parse().unwrap(), 80);
-    let mut stream =
-        TcpStream::connect_timeout(&address, CONNECT).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(CONNECT)).unwrap();
-    let end = stream.read(&mut [0]).map_err(|error| error.to_string())?;
-    assert_eq!(end, 0, "the pod closes");
-    Ok(())
-}
-
-fn connect_until(stop: &AtomicBool) -> Seen {
-    let mut seen = Seen::default();
-    let mut down_since: Option<Instant> = None;
-    while !stop.load(Ordering::Relaxed) {
-        for vip in VIPS {
-            let began = Instant::now();
-            let outcome = connect(vip);
-            let since = *down_since.get_or_insert(began);
-            if outcome.is_ok() {
-                seen.connections += 1;
-                seen.outage = seen.outage.max(since.elapsed());
-                down_since = None;
-            } else {
-                seen.failures += 1;
-            }
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    if let Some(since) = down_since {
-        seen.outage = seen.outage.max(since.elapsed());
-    }
-    seen
 }

@@ -3,16 +3,14 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
 
-use crate::api_server::{Kind, eventually};
 use crate::bed::{Bed, ENDPOINT_NODE, VIPS};
 
 /// Leases last 3 s here; then others look for up to half a second, and take the Lease.
 const FAILOVER: Duration = Duration::from_secs(15);
-const LEASE: &str = "portolan-lb.default.web";
+pub(crate) const LEASE: &str = "portolan-lb.default.web";
 
-fn holder(bed: &Bed) -> Option<String> {
+pub(crate) fn holder(bed: &Bed) -> Option<String> {
     let server = bed.server.as_ref().unwrap();
     let holders = server.lease_holders();
     let of_it = holders.into_iter().find(|(name, _)| name == LEASE);
@@ -20,7 +18,7 @@ fn holder(bed: &Bed) -> Option<String> {
 }
 
 /// Whoever answers holds the Lease.
-fn owner(bed: &mut Bed) -> usize {
+pub(crate) fn owner(bed: &mut Bed) -> usize {
     let owner = bed.owner_of_all();
     assert_eq!(holder(bed), Some(format!("n{owner}")));
     owner
@@ -107,45 +105,4 @@ fn who_cannot_renew_stops_and_goes_on_when_the_server_is_back() {
     bed.server.as_ref().unwrap().start_again();
     owner(&mut bed);
     bed.reaches();
-}
-
-#[test]
-fn a_service_without_an_address_gets_one_in_its_status_and_its_neighbour_another() {
-    let mut bed = Bed::in_cluster("Cluster", true);
-    let server = bed.server.as_ref().unwrap();
-    let wait = |name: &str, ip: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "namespace": "default"},
-            "spec": {
-                "type": "LoadBalancer", "clusterIP": ip, "clusterIPs": [ip],
-                "ipFamilies": ["IPv4"], "ports": [{"port": 80, "protocol": "TCP"}],
-            },
-        })
-    };
-    server.put(&wait("early", "10.233.10.20"));
-    bed.pool = "192.168.10.240-192.168.10.242,fd00:10::240".to_owned();
-    bed.start_all();
-    let server = bed.server.as_ref().unwrap();
-    let given = |name: &str| {
-        let service = server.object(Kind::Service, "default", name);
-        let ingress = service["status"]["loadBalancer"]["ingress"].clone();
-        let ip = ingress[0]["ip"].as_str().map(str::to_owned);
-        assert!(ip.is_none() || ingress[0]["ipMode"] == "VIP", "{ingress}");
-        ip
-    };
-    let free = ["192.168.10.241", "192.168.10.242"];
-    eventually("the one that waited has one", || given("early").is_some());
-    server.put(&wait("late", "10.233.10.21"));
-    eventually("the later one, too", || given("late").is_some());
-    let mut both = ["early", "late"].map(|name| given(name).unwrap());
-    both.sort_unstable();
-    assert_eq!(both, free, "web has the first of the pool in its status");
-    // The pool is used up: this one waits, and gets what another gives back.
-    server.put(&wait("third", "10.233.10.22"));
-    std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(given("third"), None);
-    let back = given("early");
-    server.delete(Kind::Service, "default", "early");
-    eventually("its turn comes", || given("third") == back);
 }

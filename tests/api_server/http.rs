@@ -1,8 +1,9 @@
 //! Requests over HTTP, and lists, as kube-apiserver answers them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -38,6 +39,11 @@ pub(crate) struct Rules {
     pub(crate) endless_lists: bool,
     /// Nobody may write Events.
     pub(crate) events_forbidden: bool,
+    /// Watches of these kinds hear nothing for now.
+    pub(crate) quiet: BTreeSet<Kind>,
+    /// So many writes of the status of a Service wait before they are looked at, until this is
+    /// nothing again.
+    pub(crate) hold_status: usize,
     /// Requests to forward ports get this answer instead: status code and message.
     pub(crate) refuse_forwarding: Option<(u16, String)>,
 }
@@ -56,6 +62,8 @@ pub(super) struct Api {
     rules: Mutex<Rules>,
     seen: Mutex<Seen>,
     leases: Mutex<BTreeMap<String, Value>>,
+    /// Writes of a status that were held up.
+    pub(super) holding: AtomicUsize,
     /// The version of the store, for watches.
     pub(super) version: watch::Sender<u64>,
     /// Network namespaces of pods that run, by name.
@@ -73,6 +81,8 @@ impl Api {
             pages_expire: false,
             endless_lists: false,
             events_forbidden: false,
+            quiet: BTreeSet::new(),
+            hold_status: 0,
             refuse_forwarding: None,
         };
         Self {
@@ -80,6 +90,7 @@ impl Api {
             rules: Mutex::new(rules),
             seen: Mutex::default(),
             leases: Mutex::default(),
+            holding: AtomicUsize::new(0),
             version: watch::channel(0).0,
             running: Mutex::default(),
         }
@@ -94,6 +105,8 @@ impl Api {
 
     pub(super) fn rules(&self, change: impl FnOnce(&mut Rules)) {
         change(&mut self.rules.lock().unwrap());
+        // Watches look again.
+        self.version.send_modify(|_| {});
     }
 
     pub(super) fn seen(&self) -> Seen {

@@ -91,7 +91,8 @@ fn version(lease: &Value) -> &Value {
     &lease["metadata"]["resourceVersion"]
 }
 
-fn stored(api: &Api, name: String, mut lease: Value) -> Response {
+/// Stores it as it is, with a version of its own.
+pub(super) fn stored(api: &Api, name: String, mut lease: Value) -> Response {
     // The real one refuses this.
     let seconds = lease["spec"]["leaseDurationSeconds"].as_i64();
     assert!(seconds.is_some_and(|seconds| seconds > 0), "{lease}");

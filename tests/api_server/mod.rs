@@ -49,8 +49,9 @@ use store::Store;
 /// A running server. Its state outlives [`stop`](Self::stop), as etcd's outlives the API server.
 pub(crate) struct ApiServer {
     api: Arc<Api>,
-    gate: Gate,
-    address: SocketAddr,
+    /// One for everybody, and then those of single clients.
+    gates: Vec<Gate>,
+    inner: SocketAddr,
     runtime: Runtime,
 }
 
@@ -65,11 +66,10 @@ impl ApiServer {
         let api = Arc::new(Api::new(Store::default()));
         let inner = runtime.block_on(http::serve(Arc::clone(&api)));
         let gate = runtime.block_on(Gate::open(inner));
-        let address = gate.address();
         let server = Self {
             api,
-            gate,
-            address,
+            gates: vec![gate],
+            inner,
             runtime,
         };
         server.put(&json!({
@@ -82,7 +82,19 @@ impl ApiServer {
 
     /// As `--master` takes it.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url_of(0)
+    }
+
+    /// A wire of its own for a client, which can be cut alone; gives its number.
+    pub(crate) fn another_wire(&mut self) -> usize {
+        let gate = self.runtime.block_on(Gate::open(self.inner));
+        self.gates.push(gate);
+        self.gates.len() - 1
+    }
+
+    /// The server at the end of a wire of [`another_wire`](Self::another_wire).
+    pub(crate) fn url_of(&self, wire: usize) -> String {
+        format!("http://{}", self.gates[wire].address())
     }
 
     /// Creates or replaces an object.
@@ -159,9 +171,27 @@ impl ApiServer {
         holders.collect()
     }
 
-    /// What happens to bytes between server and client.
+    /// Writes a Lease as it is, whoever holds it.
+    pub(crate) fn put_lease(&self, lease: &Value) {
+        let name = lease["metadata"]["name"].as_str().expect("a name");
+        leases::stored(&self.api, name.to_owned(), lease.clone());
+    }
+
+    /// A Lease as it is now; null if it is not there.
+    pub(crate) fn lease(&self, name: &str) -> Value {
+        self.api.leases().get(name).cloned().unwrap_or_default()
+    }
+
+    /// What happens to bytes between server and all clients.
     pub(crate) fn wire(&self, wire: Wire) {
-        self.runtime.block_on(self.gate.set(wire));
+        for number in 0..self.gates.len() {
+            self.wire_of(number, wire);
+        }
+    }
+
+    /// The same for one client.
+    pub(crate) fn wire_of(&self, number: usize, wire: Wire) {
+        self.runtime.block_on(self.gates[number].set(wire));
     }
 
     /// Nobody listens any more, and every connection is reset.

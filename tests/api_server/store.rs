@@ -61,6 +61,7 @@ pub(super) struct Stored {
     name: String,
     labels: Vec<String>,
     cluster_ip: Option<String>,
+    service_type: Option<String>,
 }
 
 /// Something that happened.
@@ -97,10 +98,12 @@ impl Store {
         metadata["resourceVersion"] = json!(self.version.to_string());
         metadata["uid"] = json!(format!("uid-{}", self.version));
         // What a real server sends along and nobody here needs.
-        metadata["managedFields"] = json!([{
-            "manager": "test", "operation": "Update", "fieldsType": "FieldsV1",
-            "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}},
-        }]);
+        if metadata["managedFields"].is_null() {
+            metadata["managedFields"] = json!([{
+                "manager": "test", "operation": "Update", "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": {"f:labels": {".": {}}}},
+            }]);
+        }
         let labels = metadata["labels"].as_object();
         let stored = Arc::new(Stored {
             name: metadata["name"].as_str().unwrap_or_default().to_owned(),
@@ -110,6 +113,7 @@ impl Store {
                 .map(|(key, _)| key.clone())
                 .collect(),
             cluster_ip: object["spec"]["clusterIP"].as_str().map(str::to_owned),
+            service_type: object["spec"]["type"].as_str().map(str::to_owned),
             text: object.to_string(),
         });
         let key = key(&object);
@@ -214,9 +218,10 @@ impl Selectors {
         match self.field.as_deref() {
             None => true,
             Some("spec.clusterIP!=None") => object.cluster_ip.as_deref() != Some("None"),
-            Some(field) => match field.strip_prefix("metadata.name=") {
-                Some(name) => object.name == name,
-                None => panic!("field selector {field}"),
+            Some(field) => match field.split_once('=') {
+                Some(("metadata.name", name)) => object.name == name,
+                Some(("spec.type", name)) => object.service_type.as_deref() == Some(name),
+                _ => panic!("field selector {field}"),
             },
         }
     }

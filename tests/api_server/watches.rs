@@ -108,7 +108,8 @@ impl Watching {
         }
         loop {
             self.versions.borrow_and_update();
-            let lines = self.lines()?;
+            let quiet = self.api.rules_now().quiet.contains(&self.kind);
+            let lines = if quiet { String::new() } else { self.lines()? };
             if !lines.is_empty() {
                 return Some(lines.into());
             }

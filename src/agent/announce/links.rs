@@ -99,10 +99,10 @@ impl Links {
         }
     }
 
-    /// Answers the questions that wait.
-    pub(super) fn answer(&self, part: &BTreeSet<IpAddr>) {
+    /// Answers the questions that wait, each if the address is this node's at that moment.
+    pub(super) fn answer(&self, is_ours: impl Fn(IpAddr) -> bool) {
         for open in &self.open {
-            if let Err(error) = open.responder.answer(|address| part.contains(&address)) {
+            if let Err(error) = open.responder.answer(&is_ours) {
                 let link = &open.responder.link().name;
                 tracing::debug!(link, %error, "answering");
             }

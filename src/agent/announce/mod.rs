@@ -5,6 +5,7 @@
 //! | `task` | on manifests, one thread: heartbeats in and out, questions answered |
 //! | `leased` | in a cluster, one thread: the Leases that this node holds, questions answered |
 //! | `leases` | keeping those Leases |
+//! | `held` | until when each of them may be answered for |
 //! | `giving` | in a cluster, addresses for Services that have none |
 //! | `part` | what this node answers for |
 //! | `links` | on which links |
@@ -13,16 +14,18 @@
 //! ([`crate::announce`] does).
 
 mod giving;
+mod held;
 mod leased;
 mod leases;
 mod links;
 mod part;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use prometheus::{IntGauge, Registry};
 use tokio::runtime::Handle;
@@ -30,8 +33,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::announce::{Claim, Nodes, Timing};
 use crate::model::allocate::AddressRange;
-use crate::model::{NamespacedName, Service, ServiceType, Snapshot, Touched};
+use crate::model::{NamespacedName, ServiceType, Snapshot, Touched};
 use crate::source::kubernetes::AccessError;
+use giving::Changes;
 use leased::Leased;
 use task::Task;
 
@@ -84,12 +88,11 @@ enum News {
     Claims(BTreeMap<NamespacedName, Option<Claim>>),
     /// All nodes.
     Nodes(Nodes),
-    /// The Services whose Leases this node holds.
-    Held(BTreeSet<NamespacedName>),
-    /// In a cluster: Services of type LoadBalancer that changed, or are none any more.
-    Balancers(BTreeMap<NamespacedName, Option<Service>>),
-    /// In a cluster: what a Service was given could not be written.
-    NotGiven(NamespacedName),
+    /// In a cluster: until when Services may be answered for by their Leases, where that has
+    /// changed.
+    Held(BTreeMap<NamespacedName, Option<Instant>>),
+    /// In a cluster: this node gives no addresses any more.
+    NoMoreGiven,
     /// Hand over, and end.
     Leave,
 }
@@ -101,8 +104,8 @@ pub struct AddressAnnouncer {
     news: UnboundedSender<News>,
     thread: Option<JoinHandle<()>>,
     pool: Vec<AddressRange>,
-    /// Services are to be given addresses, too.
-    gives: bool,
+    /// In a cluster: who gives Services their addresses.
+    giving: Option<UnboundedSender<Changes>>,
 }
 
 impl AddressAnnouncer {
@@ -124,21 +127,21 @@ impl AddressAnnouncer {
         registry.register(Box::new(gauge.clone()))?;
         let (news, heard) = unbounded_channel();
         let pool = options.pool.clone();
-        let gives = options.leases.is_some();
         let thread = std::thread::Builder::new().name("announce".to_owned());
-        let thread = if let Some(leases) = options.leases.clone() {
-            let leased = Leased::start(options, leases, gauge, news.clone(), runtime)?;
-            thread.spawn(move || leased.run(heard))
+        let (thread, giving) = if let Some(leases) = options.leases.clone() {
+            let started = Leased::start(options, leases, gauge, news.clone(), runtime)?;
+            let (leased, giving) = started;
+            (thread.spawn(move || leased.run(heard)), Some(giving))
         } else {
             let task = Task::new(options, gauge)?;
-            thread.spawn(move || task.run(heard))
+            (thread.spawn(move || task.run(heard)), None)
         };
         let thread = thread.map_err(AnnounceError::Thread)?;
         Ok(Self {
             news,
             thread: Some(thread),
             pool,
-            gives,
+            giving,
         })
     }
 
@@ -173,9 +176,7 @@ impl AddressAnnouncer {
         snapshot: &Snapshot,
         names: impl Iterator<Item = &'s NamespacedName>,
     ) {
-        if !self.gives {
-            return;
-        }
+        let Some(giving) = &self.giving else { return };
         let balancer = |name: &NamespacedName| {
             let service = snapshot.services.get(name);
             service.filter(|service| service.service_type == ServiceType::LoadBalancer)
@@ -184,7 +185,8 @@ impl AddressAnnouncer {
             .map(|name| (name.clone(), balancer(name).cloned()))
             .collect();
         if !all.is_empty() {
-            self.tell(News::Balancers(all));
+            // Who has ended gives nothing.
+            let _ = giving.send(all);
         }
     }
 

@@ -20,11 +20,13 @@ const REPEATS: [Duration; 4] = [
     Duration::from_secs(5),
 ];
 
+/// Whether a Service may be answered for now.
+pub(super) type May<'a> = &'a dyn Fn(&NamespacedName) -> bool;
+
 pub(super) struct Part {
     gauge: IntGauge,
     pub(super) links: Links,
     services: BTreeMap<IpAddr, NamespacedName>,
-    addresses: BTreeSet<IpAddr>,
     repeats: BTreeSet<(Instant, IpAddr)>,
     look_at: Instant,
 }
@@ -38,7 +40,6 @@ impl Part {
             gauge,
             links,
             services: BTreeMap::new(),
-            addresses: BTreeSet::new(),
             repeats: BTreeSet::new(),
             look_at: Instant::now() + LOOK,
         }
@@ -50,29 +51,34 @@ impl Part {
         repeat.map_or(self.look_at, |repeat| repeat.min(self.look_at))
     }
 
-    /// Looks for links, and says again what is due.
-    pub(super) fn time(&mut self, options: &AnnounceOptions, now: Instant) {
+    /// Looks for links, and says again what is due, as far as it may be said.
+    pub(super) fn time(&mut self, options: &AnnounceOptions, now: Instant, may: May<'_>) {
         if self.look_at <= now {
             self.look_at = now + LOOK;
-            self.links.refresh(options, &self.addresses);
+            let part = self.services.iter();
+            let part = part.filter(|(_, service)| may(service));
+            self.links
+                .refresh(options, &part.map(|(address, _)| *address).collect());
         }
         while let Some((at, address)) = self.repeats.first().copied()
             && at <= now
         {
             self.repeats.pop_first();
-            self.links.announce(address);
+            if self.services.get(&address).is_some_and(may) {
+                self.links.announce(address);
+            }
         }
     }
 
-    /// Answers the questions that wait.
-    pub(super) fn answer(&self) {
-        self.links.answer(&self.addresses);
+    /// Answers the questions that wait, for Services that may be answered for at that moment.
+    pub(super) fn answer(&self, may: May<'_>) {
+        self.links
+            .answer(|address| self.services.get(&address).is_some_and(may));
     }
 
     /// From now on it is this.
     pub(super) fn set(&mut self, services: BTreeMap<IpAddr, NamespacedName>, now: Instant) {
         let before = std::mem::replace(&mut self.services, services);
-        self.addresses = self.services.keys().copied().collect();
         for (address, service) in &before {
             if !self.services.contains_key(address) {
                 tracing::info!(%address, %service, "no longer answering for");

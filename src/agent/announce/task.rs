@@ -17,10 +17,13 @@ use super::links::Answering;
 use super::part::Part;
 use super::{AnnounceError, AnnounceOptions, News};
 use crate::announce::{Election, Heartbeat, Members};
-use crate::model::IpFamily;
+use crate::model::{IpFamily, NamespacedName};
 
 /// How long an address is answered for after others were told to take it.
 const HANDOVER: Duration = Duration::from_millis(600);
+/// What this node's part is changes with its members, not with the clock.
+const ALWAYS: fn(&NamespacedName) -> bool = |_| true;
+
 pub(super) struct Task {
     options: AnnounceOptions,
     gauge: IntGauge,
@@ -84,10 +87,10 @@ impl Task {
                     return;
                 }
                 // A cluster's.
-                Event::News(Some(News::Held(_) | News::Balancers(_) | News::NotGiven(_))) => {}
+                Event::News(Some(News::Held(_) | News::NoMoreGiven)) => {}
                 Event::News(None) => return,
                 Event::Heard(heartbeat, from) => state.heard(&heartbeat, from, now),
-                Event::Question => state.part.answer(),
+                Event::Question => state.part.answer(&ALWAYS),
                 Event::Time => state.time(&socket, now).await,
             }
         }
@@ -146,7 +149,7 @@ impl Announcing {
             self.speak(socket, now).await;
         }
         self.decide(now, false);
-        self.part.time(&self.options, now);
+        self.part.time(&self.options, now, &ALWAYS);
     }
 
     /// Tells every other node that this one is there.
@@ -196,7 +199,7 @@ impl Announcing {
             loop {
                 tokio::select! {
                     () = &mut wait => break,
-                    () = question(&self.part.links.open) => self.part.answer(),
+                    () = question(&self.part.links.open) => self.part.answer(&ALWAYS),
                 }
             }
         }

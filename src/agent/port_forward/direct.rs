@@ -1,12 +1,14 @@
 //! Forwarding from a network namespace that reaches the Pods: a node's of manifests, or of a lab.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use super::resolve::{Objects, Way};
+use super::objects::Objects;
+use super::resolve::Way;
 use super::source::Direct;
 use super::{ForwardOptions, PortSpec, Signals, announce, listen};
 use crate::proxy::{Forwarder, Front, Origin, Pool, Settings};
@@ -22,7 +24,7 @@ const TCP_IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// One asked-for port with what listens for it.
 struct Forwarded {
     spec: PortSpec,
-    way: Way,
+    way: Way<SocketAddr>,
     fronts: Vec<Front>,
 }
 
@@ -42,7 +44,7 @@ pub(super) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let objects = source.objects()?;
-    let ways: Vec<Way> = options
+    let ways: Vec<Way<SocketAddr>> = options
         .ports
         .iter()
         .map(|spec| objects.way(namespace(options), &options.target, spec))
@@ -85,11 +87,11 @@ fn namespace(options: &ForwardOptions) -> &str {
 fn serve(
     options: &ForwardOptions,
     spec: &PortSpec,
-    way: Way,
+    way: Way<SocketAddr>,
     forwarder: &Forwarder,
     out: &mut dyn Write,
 ) -> anyhow::Result<Forwarded> {
-    let pool = Arc::new(Pool::new(way.endpoints.clone(), None));
+    let pool = Arc::new(Pool::new(way.places.clone(), None));
     let name: Arc<str> = format!("{}:{}", options.target, spec.remote).into();
     let bound = listen::bind(&options.addresses, spec, way.asked, out)?;
     let fronts = bound
@@ -138,15 +140,15 @@ impl Running<'_> {
         for Forwarded { spec, way, fronts } in &mut self.forwarded {
             match objects.way(namespace(self.options), target, spec) {
                 Ok(new) => {
-                    if new.endpoints != way.endpoints {
-                        tracing::info!(endpoints = new.endpoints.len(), "{target} changed");
+                    if new.places != way.places {
+                        tracing::info!(endpoints = new.places.len(), "{target} changed");
                     }
                     for front in fronts {
                         if moved {
                             // Flows of datagrams from the old place end.
                             front.set(Vec::new(), None);
                         }
-                        front.set(new.endpoints.clone(), None);
+                        front.set(new.places.clone(), None);
                     }
                     *way = new;
                 }

@@ -4,6 +4,7 @@
 //! * `direct`: from a network namespace that reaches them, a node's; bytes are forwarded by
 //!   [`crate::proxy`]
 //! * `cluster`: through the API server, as kubectl does
+//! * `resolve`: which Pods and which port are meant, for both (pure)
 //!
 //! Unlike kubectl's, a forwarded port does not end with the Pod it led to: endpoints are looked up
 //! again, and a connection goes to the next one if one refuses. Must not allocate, nor change
@@ -12,6 +13,7 @@
 mod cluster;
 mod direct;
 mod listen;
+mod objects;
 mod resolve;
 mod source;
 mod target;

@@ -1,28 +1,19 @@
-//! From what is asked for to endpoints. Pure.
-
-use std::net::SocketAddr;
+//! From what is asked for to where it leads: which Pods, which port, and what is said where there
+//! is none. Pure, and the same for manifests, labs and clusters, which differ in how a place is
+//! reached: by an address, or by the name of a Pod.
 
 use super::target::{PortSpec, Remote, Target};
-use crate::model::{NamespacedName, Pod, PodIndex, Protocol, Service, Snapshot, Workload};
-
-/// What there is to forward to.
-#[derive(Debug, Default)]
-pub(super) struct Objects {
-    /// Services and their slices.
-    pub(super) snapshot: Snapshot,
-    /// Pods.
-    pub(super) pods: Vec<Pod>,
-    /// What makes pods.
-    pub(super) workloads: Vec<Workload>,
-}
+use crate::model::{
+    ContainerPort, Endpoint, EndpointPort, EndpointSlice, Pod, Protocol, Service, ServicePort,
+};
 
 /// Where a port leads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Way {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Way<P> {
     /// The number of the port that was asked for.
     pub(super) asked: u16,
-    /// The endpoints, those that are ready. None where there are none at the moment.
-    pub(super) endpoints: Vec<SocketAddr>,
+    /// What can be forwarded to at the moment, in order; maybe nothing.
+    pub(super) places: Vec<P>,
 }
 
 /// Nothing that could ever be forwarded to.
@@ -41,130 +32,198 @@ pub(super) enum ResolveError {
     },
 }
 
-impl Objects {
-    /// The way to a port of a target.
-    pub(super) fn way(
-        &self,
-        namespace: &str,
-        target: &Target,
-        spec: &PortSpec,
-    ) -> Result<Way, ResolveError> {
-        let no_target = || ResolveError::NoTarget {
-            target: target.clone(),
-            namespace: namespace.to_owned(),
-        };
-        match target {
-            Target::Service(name) => {
-                let name = NamespacedName::new(namespace, name.as_str());
-                let service = self.snapshot.services.get(&name).ok_or_else(no_target)?;
-                self.way_of_service(service, target, spec)
-            }
-            Target::Pod(name) => {
-                let mut pods = self.pods.iter();
-                let is = |pod: &&Pod| &*pod.name.namespace == namespace && *pod.name.name == **name;
-                let pod = pods.find(is).ok_or_else(no_target)?;
-                way_of_pods(&[pod], target, spec)
-            }
-            Target::Workload(kind, name) => {
-                let mut workloads = self.workloads.iter();
-                let workload = workloads.find(|workload| {
-                    workload.kind == *kind
-                        && &*workload.name.namespace == namespace
-                        && *workload.name.name == **name
-                });
-                let workload = workload.ok_or_else(no_target)?;
-                // As a Service with the labels of its pods would select them.
-                let labels = workload.template.labels.clone();
-                let selecting = Service {
-                    selector: labels,
-                    ..Service::new(workload.name.clone())
-                };
-                let index = PodIndex::new(&self.pods);
-                let pods: Vec<&Pod> = index.selected(&selecting).collect();
-                if pods.is_empty() {
-                    return way_of_pods(&[&workload.template], target, spec);
-                }
-                way_of_pods(&pods, target, spec)
-            }
+/// A port of a target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) target: &'a Target,
+    pub(super) spec: &'a PortSpec,
+}
+
+impl Asked<'_> {
+    /// The way to a Service's port: to those of its endpoints that are ready, at the port of their
+    /// slice, which has a named target port resolved. `place` says how one is reached, or that it
+    /// cannot be.
+    pub(super) fn of_service<P: Ord>(
+        self,
+        service: &Service,
+        slices: &[EndpointSlice],
+        place: impl Fn(&Endpoint, u16) -> Option<P>,
+    ) -> Result<Way<P>, ResolveError> {
+        let asked = self.service_port(service)?;
+        let mut places = Vec::new();
+        for slice in slices {
+            let mut ports = slice.ports.iter();
+            let same =
+                |port: &&EndpointPort| port.name == asked.name && port.protocol == asked.protocol;
+            let Some(port) = ports.find(same).map(|p| p.port).filter(|&port| port != 0) else {
+                continue;
+            };
+            let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready);
+            places.extend(ready.filter_map(|endpoint| place(endpoint, port)));
         }
+        Ok(Way::new(asked.port, places))
     }
 
-    fn way_of_service(
-        &self,
-        service: &Service,
-        target: &Target,
-        spec: &PortSpec,
-    ) -> Result<Way, ResolveError> {
+    fn service_port(self, service: &Service) -> Result<&ServicePort, ResolveError> {
         let mut ports = service.ports.iter();
-        let port = ports.find(|port| {
-            let named = match &spec.remote {
+        let found = ports.find(|port| {
+            let named = match &self.spec.remote {
                 Remote::Number(number) => port.port == *number,
                 Remote::Name(name) => *port.name == **name,
             };
-            named && port.protocol == spec.protocol
+            named && port.protocol == self.spec.protocol
         });
-        let Some(port) = port else {
+        found.ok_or_else(|| {
             let has = service.ports.iter();
-            let has = has.map(|port| format!("{}/{}", port.port, port.protocol));
-            let has: Vec<String> = has.collect();
-            return Err(no_port(target, spec, &has));
+            self.no_port(has.map(|port| format!("{}/{}", port.port, port.protocol)))
+        })
+    }
+
+    /// The way to a port of one of these Pods: those that are ready, or if none is, any that has
+    /// not ended, as kubectl has it. `place` says how one is reached, or that it cannot be.
+    pub(super) fn of_pods<P: Ord>(
+        self,
+        pods: &[&Pod],
+        place: impl Fn(&Pod, u16) -> Option<P>,
+    ) -> Result<Way<P>, ResolveError> {
+        let Some(asked) = pods.iter().find_map(|pod| self.number(pod)) else {
+            let has = pods.iter().flat_map(|pod| &pod.ports);
+            return Err(self.no_port(has.map(|port| {
+                let name = Some(&*port.name).filter(|name| !name.is_empty());
+                let name = name.unwrap_or("unnamed");
+                format!("{name} ({}/{})", port.port, port.protocol)
+            })));
         };
-        let slices = self.snapshot.slices_of(&service.name).iter();
-        let of_slices = slices.flat_map(|slice| {
-            let numbers = slice
-                .ports
-                .iter()
-                .filter(|p| p.name == port.name && p.protocol == port.protocol && p.port != 0);
-            numbers.flat_map(|p| {
-                let ready = slice.endpoints.iter().filter(|endpoint| endpoint.ready);
-                ready.map(|endpoint| SocketAddr::new(endpoint.address, p.port))
-            })
-        });
-        Ok(way(port.port, of_slices.collect()))
+        let (mut ready, mut others) = (Vec::new(), Vec::new());
+        for pod in pods.iter().filter(|pod| !pod.finished && !pod.terminating) {
+            if let Some(place) = self.number(pod).and_then(|number| place(pod, number)) {
+                let list = if pod.ready { &mut ready } else { &mut others };
+                list.push(place);
+            }
+        }
+        let places = if ready.is_empty() { others } else { ready };
+        Ok(Way::new(asked, places))
+    }
+
+    /// The way to a port of a workload's Pods. Where there are none yet, their template says what
+    /// ports they will have.
+    pub(super) fn of_workload<P: Ord>(
+        self,
+        pods: &[&Pod],
+        template: &Pod,
+        place: impl Fn(&Pod, u16) -> Option<P>,
+    ) -> Result<Way<P>, ResolveError> {
+        if pods.is_empty() {
+            return self.of_pods(&[template], |_, _| None);
+        }
+        self.of_pods(pods, place)
+    }
+
+    /// The number of the port in a Pod.
+    fn number(self, pod: &Pod) -> Option<u16> {
+        match &self.spec.remote {
+            // A Pod may listen on ports that its manifest does not tell.
+            Remote::Number(number) => Some(*number),
+            Remote::Name(name) => {
+                let mut ports = pod.ports.iter();
+                let same = |port: &&ContainerPort| {
+                    *port.name == **name && port.protocol == self.spec.protocol
+                };
+                ports.find(same).map(|port| port.port)
+            }
+        }
+    }
+
+    fn no_port(self, ports: impl Iterator<Item = String>) -> ResolveError {
+        let mut has: Vec<String> = Vec::new();
+        for port in ports {
+            // The Pods of a workload have the same.
+            if !has.contains(&port) {
+                has.push(port);
+            }
+        }
+        ResolveError::NoPort {
+            target: self.target.clone(),
+            port: self.spec.remote.clone(),
+            protocol: self.spec.protocol,
+            has: if has.is_empty() {
+                "none".to_owned()
+            } else {
+                has.join(", ")
+            },
+        }
     }
 }
 
-fn way_of_pods(pods: &[&Pod], target: &Target, spec: &PortSpec) -> Result<Way, ResolveError> {
-    let number = |pod: &Pod| match &spec.remote {
-        // A pod may listen on ports that its manifest does not tell.
-        Remote::Number(number) => Some(*number),
-        Remote::Name(name) => {
-            let mut ports = pod.ports.iter();
-            let port = ports.find(|p| *p.name == **name && p.protocol == spec.protocol)?;
-            Some(port.port)
+impl<P: Ord> Way<P> {
+    fn new(asked: u16, mut places: Vec<P>) -> Self {
+        places.sort_unstable();
+        // A Pod with two addresses is in two slices.
+        places.dedup();
+        Self { asked, places }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::NamespacedName;
+
+    fn pod(name: &str, ready: bool) -> Pod {
+        let port = |name: &str, port| ContainerPort {
+            name: name.into(),
+            port,
+            protocol: Protocol::Tcp,
+        };
+        Pod {
+            name: NamespacedName::new("default", name),
+            labels: BTreeMap::new(),
+            ips: Vec::new(),
+            node_name: None,
+            hostname: None,
+            subdomain: None,
+            ready,
+            terminating: false,
+            finished: false,
+            ports: vec![port("http", 8080), port("", 9)],
         }
-    };
-    let Some(asked) = pods.iter().find_map(|pod| number(pod)) else {
-        let has = pods.iter().flat_map(|pod| &pod.ports);
-        let has = has.map(|port| format!("{} ({}/{})", port.name, port.port, port.protocol));
-        let has: Vec<String> = has.collect();
-        return Err(no_port(target, spec, &has));
-    };
-    let usable = pods
-        .iter()
-        .filter(|pod| !pod.finished && (pod.ready || pods.len() == 1));
-    let endpoints = usable.filter_map(|pod| {
-        let ip = pod.ips.first()?;
-        Some(SocketAddr::new(*ip, number(pod)?))
-    });
-    Ok(way(asked, endpoints.collect()))
-}
+    }
 
-fn way(asked: u16, mut endpoints: Vec<SocketAddr>) -> Way {
-    endpoints.sort_unstable();
-    endpoints.dedup();
-    Way { asked, endpoints }
-}
+    fn named(pod: &Pod, port: u16) -> Option<String> {
+        Some(format!("{}:{port}", pod.name.name))
+    }
 
-pub(super) fn no_port(target: &Target, spec: &PortSpec, has: &[String]) -> ResolveError {
-    ResolveError::NoPort {
-        target: target.clone(),
-        port: spec.remote.clone(),
-        protocol: spec.protocol,
-        has: if has.is_empty() {
-            "none".to_owned()
-        } else {
-            has.join(", ")
-        },
+    /// The places, or what is said where there is no such port.
+    fn found(pods: &[&Pod], port: &str) -> Result<Vec<String>, String> {
+        let target = "deploy/web".parse().unwrap();
+        let spec = port.parse().unwrap();
+        let (target, spec) = (&target, &spec);
+        let way = Asked { target, spec }.of_workload(pods, &pod("template", true), named);
+        way.map(|way| way.places).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn pods_that_are_ready_are_meant_and_if_none_is_any_that_goes_on() {
+        let (a, b, c) = (pod("a", false), pod("b", true), pod("c", true));
+        assert_eq!(found(&[&c, &a, &b], "http").unwrap(), ["b:8080", "c:8080"]);
+        assert_eq!(found(&[&a], "70").unwrap(), ["a:70"]);
+        let (mut ended, mut going) = (pod("d", false), pod("e", true));
+        ended.finished = true;
+        going.terminating = true;
+        assert_eq!(found(&[&ended, &going, &a], "http").unwrap(), ["a:8080"]);
+        assert_eq!(found(&[&ended, &going], "http"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_port_that_no_pod_has_is_an_error_that_names_each_port_once() {
+        let (a, b) = (pod("a", true), pod("b", true));
+        let has = "it has http (8080/TCP), unnamed (9/TCP)";
+        let expected = format!("deployment/web has no port https of TCP; {has}");
+        assert_eq!(found(&[&a, &b], "https"), Err(expected.clone()));
+        // The template knows before there are Pods.
+        assert_eq!(found(&[], "https"), Err(expected));
+        assert_eq!(found(&[], "http"), Ok(Vec::new()));
     }
 }

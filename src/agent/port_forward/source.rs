@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::resolve::Objects;
+use super::objects::Objects;
 use crate::kernel::netns::NetnsRef;
 use crate::lab::place::{self, Place};
 use crate::lab::{Lab, PodState, State};

@@ -232,12 +232,12 @@ impl Book {
 }
 
 /// Addresses for Services of a cluster, whose status says who has which: those that wait for one,
-/// and what each is given. `pending` was given before and is not in the status yet.
+/// and what each is given. `reserved` is given already, or never to be, and is not in the status.
 #[must_use]
 pub fn give_balancers(
     services: &BTreeMap<NamespacedName, Service>,
     pools: &[AddressRange],
-    pending: &BTreeMap<NamespacedName, Vec<IpAddr>>,
+    reserved: &BTreeMap<NamespacedName, Vec<IpAddr>>,
 ) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
     let mut book = Book::new(pools);
     for (name, service) in services {
@@ -245,14 +245,14 @@ pub fn give_balancers(
             book.held.insert(address, holder(name));
         }
     }
-    for (name, addresses) in pending {
+    for (name, addresses) in reserved {
         for address in addresses {
             book.held.insert(*address, holder(name));
         }
     }
     let waiting = services
         .iter()
-        .filter(|(name, _)| !pending.contains_key(name));
+        .filter(|(name, service)| !reserved.contains_key(name) && !service.other_proxy);
     let inputs: Vec<Input<'_>> = waiting
         .map(|(name, service)| Input {
             name,
@@ -267,6 +267,43 @@ pub fn give_balancers(
     given
         .map(|(input, chosen)| (input.name.clone(), chosen.0))
         .collect()
+}
+
+/// Services of a cluster that are to have an address of the pools and have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unserved {
+    /// The pools have ranges of their families, and all addresses are taken.
+    pub used_up: Vec<NamespacedName>,
+    /// The pools have no range of any family of theirs.
+    pub no_range: Vec<NamespacedName>,
+}
+
+/// Those that go without, but for those that are given something now.
+#[must_use]
+pub fn unserved_balancers(
+    services: &BTreeMap<NamespacedName, Service>,
+    pools: &[AddressRange],
+    given: &BTreeMap<NamespacedName, Vec<IpAddr>>,
+) -> Unserved {
+    let book = Book::new(pools);
+    let mut unserved = Unserved::default();
+    for (name, service) in services {
+        // An address that is asked for is another matter: it may be another balancer's.
+        let wanted = match service.load_balancer_ip {
+            None => book.wanted(service, &service.ip_families),
+            Some(_) => Vec::new(),
+        };
+        if wanted.is_empty() || service.other_proxy || given.contains_key(name) {
+            continue;
+        }
+        let has_range = |family| pools.iter().any(|pool| pool.family() == family);
+        if wanted.into_iter().any(has_range) {
+            unserved.used_up.push(name.clone());
+        } else {
+            unserved.no_range.push(name.clone());
+        }
+    }
+    unserved
 }
 
 fn holder(name: &NamespacedName) -> Holder {

@@ -36,7 +36,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-pub use balancers::{AddressRange, BALANCER_CLASS, give_balancers};
+pub use balancers::{AddressRange, BALANCER_CLASS, Unserved, give_balancers, unserved_balancers};
 pub use error::AllocationError;
 pub use ledger::{AllocationChanges, Ledger};
 pub(crate) use pool::stable_hash;

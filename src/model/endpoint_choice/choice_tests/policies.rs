@@ -1,0 +1,182 @@
+//! Policy `Local`, and endpoints that end.
+
+use super::*;
+
+#[test]
+fn policy_local_keeps_to_endpoints_of_the_node() {
+    const PODS: &[&str] = &["10.0.0.1", "10.0.0.2 local", "10.0.0.3 unready"];
+    check(&[
+        Case {
+            what: "outside traffic local, inside traffic everywhere",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: PODS,
+            cluster: &[1, 2],
+            local: &[2],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "no endpoint on this node",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1", "10.0.0.2"],
+            cluster: &[1, 2],
+            local: &[],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "all on this node",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 local", "10.0.0.2 local"],
+            cluster: &[1, 2],
+            local: &[1, 2],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "inside traffic local, with a way in from outside",
+            policies: ITP_LOCAL,
+            zone: "",
+            endpoints: PODS,
+            cluster: &[1, 2],
+            local: &[2],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "inside traffic local, no way in from outside",
+            policies: INTERNAL_ONLY,
+            zone: "",
+            endpoints: PODS,
+            cluster: &[],
+            local: &[2],
+            reachable: &[2],
+            has_any: true,
+        },
+        Case {
+            what: "inside only, nothing on this node, but something elsewhere",
+            policies: INTERNAL_ONLY,
+            zone: "",
+            endpoints: &["10.0.0.1", "10.0.0.2"],
+            cluster: &[],
+            local: &[],
+            reachable: &[],
+            has_any: true,
+        },
+        Case {
+            what: "both local",
+            policies: Policies {
+                internal_local: true,
+                external_local: true,
+                node_port: true,
+            },
+            zone: "",
+            endpoints: PODS,
+            cluster: &[1, 2],
+            local: &[2],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "an external policy without a way in means nothing",
+            policies: Policies {
+                internal_local: false,
+                external_local: true,
+                node_port: false,
+            },
+            zone: "",
+            endpoints: PODS,
+            cluster: &[1, 2],
+            local: &[],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "everything unready",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 unready", "10.0.0.2 local unready"],
+            cluster: &[],
+            local: &[],
+            reachable: &[],
+            has_any: false,
+        },
+    ]);
+}
+
+#[test]
+fn terminating_endpoints_stand_in_where_a_scope_has_no_ready_one() {
+    check(&[
+        hints(
+            "not while one is ready",
+            "",
+            &["10.0.0.1", "10.0.0.2 stopping"],
+            &[1],
+        ),
+        hints(
+            "serving ones only",
+            "",
+            &["10.0.0.1 stopping", "10.0.0.2 gone", "10.0.0.3 unready"],
+            &[1],
+        ),
+        hints(
+            "whatever their hints",
+            "a",
+            &["10.0.0.1 stopping zones=b", "10.0.0.2 stopping zones=a"],
+            &[1, 2],
+        ),
+        Case {
+            what: "the node falls back by itself while the cluster has ready ones",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 local stopping", "10.0.0.2 local gone", "10.0.0.3"],
+            cluster: &[3],
+            local: &[1],
+            reachable: &[1, 3],
+            has_any: true,
+        },
+        Case {
+            what: "both fall back",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 local stopping", "10.0.0.2 stopping"],
+            cluster: &[1, 2],
+            local: &[1],
+            reachable: &[1, 2],
+            has_any: true,
+        },
+        Case {
+            what: "only another node's is left",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 local gone", "10.0.0.2 stopping"],
+            cluster: &[2],
+            local: &[],
+            reachable: &[2],
+            has_any: true,
+        },
+        Case {
+            what: "inside only",
+            policies: INTERNAL_ONLY,
+            zone: "",
+            endpoints: &["10.0.0.1 local stopping", "10.0.0.2"],
+            cluster: &[],
+            local: &[1],
+            reachable: &[1],
+            has_any: true,
+        },
+        Case {
+            what: "nothing that serves",
+            policies: ETP_LOCAL,
+            zone: "",
+            endpoints: &["10.0.0.1 local gone", "10.0.0.2 gone"],
+            cluster: &[],
+            local: &[],
+            reachable: &[],
+            has_any: false,
+        },
+    ]);
+}
