@@ -17,16 +17,18 @@ use crate::translate::nftables::TABLE;
 
 /// The table of kube-proxy in nftables mode.
 const KUBE_PROXY: &str = "kube-proxy";
-/// The chain that every proxy in iptables mode has.
+/// The chain that every proxy with rules of iptables has.
 const KUBE_SERVICES: &str = "KUBE-SERVICES";
+/// A chain of its table nat that only kube-proxy's IPVS mode has (`pkg/proxy/ipvs/proxier.go`).
+const KUBE_LOAD_BALANCER: &str = "KUBE-LOAD-BALANCER";
 
 /// What another proxy left.
 #[derive(Debug, Default)]
 pub struct Leftovers {
     /// Whole tables of nf_tables.
     tables: Vec<TableRef>,
-    /// Families with rules of the iptables mode.
-    iptables: Vec<IpFamily>,
+    /// Families with rules of iptables, and whose mode's.
+    iptables: Vec<(IpFamily, &'static str)>,
     /// Families with the table of the IPVS mode, which says what virtual servers are ours: it goes
     /// with them, and that is `cleanup`'s business.
     ipvs: Vec<IpFamily>,
@@ -82,12 +84,16 @@ impl Leftovers {
                 }
             })?;
             let native = matches!(whose, For::Nftables | For::Ipvs);
-            if nat && native && has_iptables_rules(kernel, family)? {
-                found.iptables.push(family);
+            if nat
+                && native
+                && let Some(mode) = mode_of_rules(kernel, family)?
+            {
+                found.iptables.push((family, mode));
             }
         }
         if take_over && !found.iptables.is_empty() {
-            let present = iptables::read_families(kernel, &found.iptables)?;
+            let families: Vec<_> = found.iptables.iter().map(|(family, _)| *family).collect();
+            let present = iptables::read_families(kernel, &families)?;
             found.plans = present.iter().map(cleanup).collect();
         }
         Ok(found)
@@ -127,7 +133,9 @@ impl Leftovers {
         let iptables = self.iptables.iter();
         tables
             .map(words)
-            .chain(iptables.map(|family| format!("{family} KUBE- chains of the iptables mode")))
+            .chain(
+                iptables.map(|(family, mode)| format!("{family} KUBE- chains of the {mode} mode")),
+            )
             .chain(ipvs)
             .collect()
     }
@@ -167,10 +175,16 @@ fn table_ref(family: IpFamily, name: &str) -> TableRef {
     }
 }
 
-fn has_iptables_rules<K: NftKernel>(kernel: &mut K, family: IpFamily) -> Result<bool, ReadError> {
-    let mut found = false;
+/// The mode whose rules of iptables are there, if there are any.
+fn mode_of_rules<K: NftKernel>(
+    kernel: &mut K,
+    family: IpFamily,
+) -> Result<Option<&'static str>, ReadError> {
+    let (mut found, mut ipvs) = (false, false);
     kernel.dump_chains(&table_ref(family, XtTable::Nat.name()), &mut |chain| {
         found |= chain.name == KUBE_SERVICES;
+        ipvs |= chain.name == KUBE_LOAD_BALANCER;
     })?;
-    Ok(found)
+    let mode = if ipvs { "IPVS" } else { "iptables" };
+    Ok(found.then_some(mode))
 }

@@ -14,6 +14,7 @@ pub mod haproxy;
 pub mod health;
 pub mod health_check_ports;
 mod hearing;
+pub mod ipsets;
 pub mod iptables;
 pub mod ipvs;
 pub mod leftovers;

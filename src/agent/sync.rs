@@ -35,7 +35,7 @@ pub enum SyncError {
     #[error(transparent)]
     Ipvs(#[from] ipvs::IpvsError),
     /// The kernel refused steps of a change of IPVS; the others are done.
-    #[error("the kernel refused {} of the changes of IPVS: {}; tried again with the next sync", refused.len(), listed(refused))]
+    #[error("the kernel refused {} of the changes of IPVS: {}", refused.len(), listed(refused))]
     Steps {
         /// Which.
         refused: Vec<ipvs::Refused>,

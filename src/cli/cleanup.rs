@@ -6,6 +6,7 @@ use super::args::NetnsArgs;
 use super::session;
 use super::{Exit, Failure, report};
 use crate::agent::cleanup::Removal;
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::iptables::fetch;
 use crate::agent::ipvs::cleanup::IpvsRemoval;
 use crate::plan::diff::{NoRuleset, changes};
@@ -40,7 +41,8 @@ fn cleanup(args: &Args) -> Result<Exit, Failure> {
     let mut socket = session::privileged_socket()?;
     let removal = Removal::find(&mut socket)?;
     let ipvs = IpvsRemoval::find(&mut socket)?;
-    if removal.is_empty() && ipvs.is_empty() {
+    let ipsets = KubeProxySets::find();
+    if removal.is_empty() && ipvs.is_empty() && ipsets.is_empty() {
         writeln!(io::stdout(), "nothing to remove")?;
         return Ok(Exit::Done);
     }
@@ -56,14 +58,19 @@ fn cleanup(args: &Args) -> Result<Exit, Failure> {
     for line in ipvs.lines() {
         report::unified(&line, &mut out)?;
     }
+    for name in ipsets.names() {
+        report::unified(&format!("-ipset {name}"), &mut out)?;
+    }
     if args.dry_run {
         return Ok(Exit::Done);
     }
     let mut summary = removal.summary();
     summary.extend(ipvs.summary());
+    summary.extend(ipsets.summary());
     // The table says which virtual servers are ours: it goes when they are gone.
     ipvs.commit()?;
     removal.commit(&mut socket)?;
+    ipsets.destroy();
     writeln!(out, "removed: {}", summary.join("; "))?;
     Ok(Exit::Done)
 }

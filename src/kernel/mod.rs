@@ -17,6 +17,7 @@
 //! * [`splice`]: bytes from socket to socket without copies; [`limits`]: open files of this process.
 //! * [`address`]: addresses that go with the process.
 //! * [`neighbours`]: answering ARP and neighbour discovery for addresses that no link has.
+//! * [`ipset`]: names of sets, and destroying them.
 //! * [`ipvs`]: virtual servers and real servers, and the same in memory for tests.
 //! * [`sysctl`], [`link`]: kernel settings, links and addresses of the namespace a thread is in.
 //!
@@ -32,6 +33,7 @@ pub mod capabilities;
 pub mod conntrack;
 pub mod datagrams;
 mod filter;
+pub mod ipset;
 pub mod ipvs;
 pub mod limits;
 pub mod link;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Kind, Wire, eventually};
@@ -81,6 +82,33 @@ fn what_a_former_holder_had_not_written_yet_is_not_written_after_its_lease() {
     never_twice(&bed, &["a", "b", "c"], Duration::from_secs(6));
     assert_eq!(given(server(&bed), "b"), None);
     bed.check();
+}
+
+/// Others take a Lease that is released at once, so that a write on its way would be one of nobody.
+#[test]
+fn a_holder_that_ends_lets_go_of_the_pool_only_when_no_write_is_under_way() {
+    let mut bed = Bed::in_cluster("Cluster", true);
+    bed.pool = TWO.to_owned();
+    bed.start_all();
+    eventually("somebody is to give", || giver(&bed).is_some());
+    let first = giver(&bed).unwrap();
+    server(&bed).rules(|rules| rules.hold_status = 1);
+    server(&bed).put(&waiting("a", "10.233.10.20"));
+    let writes = |seen: &String| seen.contains("/services/a/status");
+    eventually("it is being written", || {
+        server(&bed).seen().requests.iter().any(writes)
+    });
+    bed.stop(first, Signal::SIGTERM);
+    assert_eq!(giver(&bed), Some(first), "{}", bed.log());
+    server(&bed).rules(|rules| rules.hold_status = 0);
+    eventually("another is to give", || {
+        giver(&bed).is_some_and(|node| node != first)
+    });
+    eventually("it has one", || given(server(&bed), "a").is_some());
+    // With nothing under way it is let go of.
+    let second = giver(&bed).unwrap();
+    bed.stop(second, Signal::SIGTERM);
+    assert_ne!(giver(&bed), Some(second), "{}", bed.log());
 }
 
 /// Who takes the Lease has not heard yet what its last holder wrote.

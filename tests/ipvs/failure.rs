@@ -98,6 +98,33 @@ fn a_taken_front_end_and_a_missing_scheduler_cost_other_services_nothing_and_hea
     assert_eq!(saved(node).len(), 0);
 }
 
+#[test]
+fn a_setting_that_was_refused_is_made_once_it_can_be_and_told_once() {
+    let Some(bed) = testbed(1, 1) else { return };
+    let node = &bed.node.namespace;
+    node.set_sysctl("ipv4/vs/conntrack", "0");
+    lay_out(
+        &bed,
+        &[Service::new("web", "10.233.10.1").to(&bed.far_pods)],
+    );
+    let agent = Agent::start_without_sysctls(&bed);
+    let count = |words: &str| log_of(&bed).matches(words).count();
+    let refused = "cannot set sysctl net/ipv4/vs/conntrack to 1: Read-only file system";
+    assert_eq!(count(refused), 1, "{}", log_of(&bed));
+    has(&bed, "-A -t 10.233.10.1:80 -s rr", true);
+    // It is tried every few seconds, and that it is refused again is no news.
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(node.sysctl("ipv4/vs/conntrack"), "0");
+    assert_eq!(count(refused), 1, "{}", log_of(&bed));
+    agent.allow_sysctls();
+    let made = "sysctl net.ipv4.vs.conntrack = 1 again";
+    until(&bed, "the setting", || count(made) > 0);
+    assert_eq!(node.sysctl("ipv4/vs/conntrack"), "1");
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(count(made), 1, "{}", log_of(&bed));
+    agent.stop(SIGTERM);
+}
+
 /// `/proc/sys` is read-only in many containers.
 #[test]
 fn a_refused_setting_is_told_and_the_rest_done() {

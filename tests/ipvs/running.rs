@@ -36,6 +36,28 @@ impl Agent {
         Self::start_command(bed, command)
     }
 
+    /// Starts it where no kernel setting can be written, as in many containers.
+    pub(crate) fn start_without_sysctls(bed: &Testbed) -> Self {
+        let script = "mount --bind /proc/sys /proc/sys && \
+                      mount -o remount,bind,ro /proc/sys && exec \"$0\" \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, PROGRAM]);
+        command.args(["run", "--mode", "ipvs", "--node-name", "n0"]);
+        command.args(["--cluster-cidr", CLUSTER_CIDR]);
+        Self::start_command(bed, command)
+    }
+
+    /// Lets it write kernel settings from now on.
+    pub(crate) fn allow_sysctls(&self) {
+        let pid = self.child.id().to_string();
+        let remount = ["mount", "-o", "remount,bind,rw", "/proc/sys"];
+        let status = Command::new("nsenter")
+            .args(["--mount", "--target", &pid])
+            .args(remount)
+            .status();
+        assert!(status.unwrap().success());
+    }
+
     fn start_command(bed: &Testbed, mut command: Command) -> Self {
         let directory = bed.directory.path();
         command.args(["-v", "--service-cidr", SERVICE_CIDR]);

@@ -6,7 +6,7 @@ use std::thread;
 use nix::sys::signal::Signal::SIGTERM;
 
 use crate::node::{saved, testbed};
-use crate::running::{Agent, has, is_bound, lay_out, until};
+use crate::running::{Agent, has, is_bound, lay_out, log_of, until};
 use crate::support::{Service, Testbed};
 
 const SERVERS: &str = include_str!("kube_proxy/ipvsadm");
@@ -26,7 +26,8 @@ fn load(bed: &Testbed) {
         &addresses[..],
     ]
     .concat());
-    node.run_with_input("ipset", &["restore"], SETS);
+    let router = "create KUBE-SRC-ROUTER hash:ip\n";
+    node.run_with_input("ipset", &["restore"], &format!("{SETS}{router}"));
     node.run_with_input("iptables-restore", &["--noflush"], RULES);
     let foreign = "-A -t 192.168.10.100:8443 -s wrr\n";
     node.run_with_input("ipvsadm-restore", &[], &format!("{SERVERS}{foreign}"));
@@ -48,11 +49,20 @@ fn clients_do_not_notice_when_a_node_is_taken_over_from_kube_proxy() {
     let plain = bed.ipvs("diff", std::slice::from_ref(&web), &[]).exits(3);
     assert!(!plain.stdout.contains("30999"), "{}", plain.stdout);
     let told = bed.ipvs("verify", std::slice::from_ref(&web), &[]).stderr;
-    assert!(told.contains("IPv4 KUBE- chains"), "{told}");
+    for words in [
+        "IPv4 KUBE- chains of the IPVS mode",
+        "17 ipsets of kube-proxy's IPVS mode",
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
     let diff = bed
         .ipvs("diff", std::slice::from_ref(&web), &["--take-over"])
         .exits(3);
-    for line in ["--D -t 10.233.10.9:80", "--D -t 192.168.10.100:30999"] {
+    for line in [
+        "--D -t 10.233.10.9:80",
+        "--D -t 192.168.10.100:30999",
+        "-17 ipsets of kube-proxy's IPVS mode",
+    ] {
         assert!(diff.stdout.contains(line), "{}", diff.stdout);
     }
 
@@ -100,8 +110,10 @@ fn clients_do_not_notice_when_a_node_is_taken_over_from_kube_proxy() {
     let rules = node.run("iptables-save", &[]);
     assert!(!rules.contains("KUBE-"), "{rules}");
     assert!(saved(node).contains("-A -t 192.168.10.100:8443 -s wrr"));
-    // Its sets stay, and nothing uses them: the kernel would not let them go otherwise.
-    node.run("ipset", &["destroy"]);
+    // Its sets are gone, and nobody else's.
+    let sets = || node.run("ipset", &["list", "-n"]);
+    until(&bed, "the sets to go", || sets() == "KUBE-SRC-ROUTER\n");
+    assert!(!log_of(&bed).contains("stays"), "{}", log_of(&bed));
     for (client, target) in clients.iter().zip(targets) {
         client
             .dial(target)
@@ -112,4 +124,11 @@ fn clients_do_not_notice_when_a_node_is_taken_over_from_kube_proxy() {
     bed.ipvs_cleanup();
     let left: Vec<_> = saved(node).into_iter().collect();
     assert_eq!(left, ["-A -t 192.168.10.100:8443 -s wrr"]);
+    assert_eq!(sets(), "KUBE-SRC-ROUTER\n");
+
+    // What kube-proxy left goes in one cleanup as well: rules first, then the sets they refer to.
+    node.run_with_input("ipset", &["restore"], SETS);
+    node.run_with_input("iptables-restore", &["--noflush"], RULES);
+    bed.ipvs_cleanup();
+    assert_eq!(sets(), "KUBE-SRC-ROUTER\n");
 }

@@ -7,10 +7,12 @@ use std::time::Instant;
 use super::comparison::{IpvsComparison, Request};
 use super::drain::Drains;
 use super::options::ipvs_options;
+use super::records::Stay;
 use super::settings::Settings;
 use super::{settings, words};
 use crate::agent::backend::{Backend, FamilyChanges};
 use crate::agent::facts::{NodeFacts, Prerequisites};
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::sync::{Done, Load, SyncError, until_done};
 use crate::config::ProxyConfig;
 use crate::kernel::ipvs::{IpvsKernel, IpvsSocket, Timeouts, probe};
@@ -80,14 +82,17 @@ impl Ipvs {
         done.messages += comparison.plan.steps.len();
         done.transactions += usize::from(!comparison.plan.steps.is_empty());
         drains.replace(comparison.plan.retired.clone(), Instant::now());
+        // A refusal costs no other virtual server its record, nor leaves it one it should lose.
+        let stay = Stay::of(&refused);
+        let mut load = Load::new(kernel, None, &mut done);
+        for table in &comparison.compared {
+            let last = table.last(&stay);
+            table.after(&last).ops(&mut |step| load.take(step))?;
+        }
+        load.flush()?;
         if !refused.is_empty() {
             return Err(SyncError::Steps { refused });
         }
-        let mut load = Load::new(kernel, None, &mut done);
-        for table in &comparison.compared {
-            table.after().ops(&mut |step| load.take(step))?;
-        }
-        load.flush()?;
         let drained = drains.look(ipvs, None, Instant::now())?;
         done.messages += drained.steps;
         if !drained.refused.is_empty() {
@@ -157,8 +162,9 @@ impl Backend for Ipvs {
         let (tables, _) = self.tables(snapshot);
         probe(&schedulers(&tables))?;
         let mut ipvs = IpvsSocket::open()?;
-        let comparison =
+        let mut comparison =
             self.compare_with(kernel, &mut ipvs, snapshot, take_over, Settings::new())?;
+        comparison.ipsets = KubeProxySets::find();
         tell(&comparison);
         Ok(comparison)
     }
@@ -167,11 +173,16 @@ impl Backend for Ipvs {
         &self,
         kernel: &mut K,
         snapshot: &Snapshot,
-        comparison: Self::Comparison,
+        mut comparison: Self::Comparison,
     ) -> Result<Done, SyncError> {
+        let take_over = comparison.take_over;
+        let ipsets = std::mem::take(&mut comparison.ipsets);
         let mut ipvs = IpvsSocket::open()?;
         let mut drains = Drains::new(self.config.ipvs.drain_timeout);
         let (done, _) = self.commit_with(kernel, &mut ipvs, snapshot, comparison, &mut drains)?;
+        if take_over {
+            ipsets.destroy();
+        }
         if !drains.is_empty() {
             tracing::warn!(
                 real_servers = drains.len(),

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::backend::take;
-use super::comparison::{recorded, written_down};
+use super::comparison::recorded;
+use super::records::written_down;
 use super::settings::{self, Settings};
 use crate::agent::nftables::read::read_table;
 use crate::agent::sync::SyncError;

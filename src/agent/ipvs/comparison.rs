@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::records::{Compared, compare, written_down};
 use super::settings::{self, Settings};
 use crate::agent::backend::Outcome;
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::leftovers::{For, Leftovers};
 use crate::agent::nftables::read::read_table;
 use crate::agent::sync::{Comparison, Load, SyncError};
@@ -12,41 +14,8 @@ use crate::kernel::ipvs::IpvsKernel;
 use crate::kernel::nft::{NftKernel, read_consistently};
 use crate::model::{IpFamily, Snapshot};
 use crate::plan::ipvs::{Ownership, Plan, Present, Server, ServerKey, lingering, plan};
-use crate::plan::nftables::{TablePlan, TableState, plan as plan_table};
-use crate::translate::ipvs::{IpvsOptions, IpvsSet, IpvsTable};
-use crate::translate::nftables::front_end;
-
-/// Sets whose elements stay until what they are for is gone.
-const STRUCK_OUT_LAST: [IpvsSet; 2] = [IpvsSet::VirtualServers, IpvsSet::Addresses];
-
-/// One family's table: as it should be in the end, as it should be before virtual servers go, and
-/// as it is.
-#[derive(Debug)]
-pub struct Compared {
-    /// What it should hold.
-    pub desired: TableState,
-    /// The same, with what is still written of virtual servers that go.
-    first: TableState,
-    /// What it holds; `None` if there is none.
-    pub present: Option<TableState>,
-}
-
-impl Compared {
-    /// The steps that come before those of IPVS.
-    pub(super) fn before(&self) -> TablePlan<'_> {
-        plan_table(&self.first, self.present.as_ref())
-    }
-
-    /// The steps that come after those of IPVS.
-    pub(super) fn after(&self) -> TablePlan<'_> {
-        plan_table(&self.desired, Some(&self.first))
-    }
-
-    /// All of them.
-    pub(super) fn all(&self) -> TablePlan<'_> {
-        plan_table(&self.desired, self.present.as_ref())
-    }
-}
+use crate::plan::nftables::TableState;
+use crate::translate::ipvs::{IpvsOptions, IpvsTable};
 
 /// A comparison with the kernel.
 #[derive(Debug)]
@@ -69,6 +38,8 @@ pub struct IpvsComparison {
     /// Conflicts that end if virtual servers of another proxy are to go.
     takeable: BTreeSet<ServerKey>,
     leftovers: Leftovers,
+    /// kube-proxy's ipsets, as far as whoever compares has looked for them.
+    pub(super) ipsets: KubeProxySets,
 }
 
 /// What a comparison is made from.
@@ -126,6 +97,7 @@ impl IpvsComparison {
             settings,
             takeable,
             leftovers,
+            ipsets: KubeProxySets::default(),
         })
     }
 
@@ -152,23 +124,6 @@ pub(super) fn recorded(states: &[Option<TableState>]) -> Settings {
 pub(super) fn desired(tables: &[IpvsTable]) -> BTreeMap<ServerKey, &Server> {
     let servers = tables.iter().flat_map(IpvsTable::servers);
     servers.map(|(key, server)| (*key, server)).collect()
-}
-
-/// The virtual servers that a present table says are ours.
-pub(super) fn written_down(states: &[Option<TableState>]) -> BTreeSet<ServerKey> {
-    let name = IpvsSet::VirtualServers.name();
-    let states = states.iter().flatten();
-    let sets = states.filter_map(|state| state.sets.get(&*name));
-    let keys = sets.flat_map(|set| set.elements.keys());
-    let server = |key: &[u8]| {
-        let front = front_end(key)?;
-        Some(ServerKey {
-            address: front.address,
-            protocol: front.protocol,
-            port: front.port,
-        })
-    };
-    keys.filter_map(|element| server(&element.key)).collect()
 }
 
 /// Reads virtual servers and plans; those that linger are added to the tables.
@@ -251,39 +206,6 @@ fn is_kube_proxys(key: &ServerKey, tables: &[IpvsTable], config: &ProxyConfig) -
     config.node_ports.contains(&key.port) && options.into_iter().any(of_node)
 }
 
-fn compare(
-    tables: &mut [IpvsTable],
-    states: Vec<Option<TableState>>,
-    record: Vec<String>,
-) -> Vec<Compared> {
-    if let Some(first) = tables.first_mut() {
-        first.remember(record);
-    }
-    let pairs = tables.iter().zip(states);
-    let compared = pairs.map(|(table, present)| {
-        let desired = TableState::of(table);
-        let mut first = desired.clone();
-        for set in STRUCK_OUT_LAST {
-            let old = present
-                .as_ref()
-                .and_then(|state| state.sets.get(&*set.name()));
-            if let (Some(old), Some(set)) = (old, first.sets.get_mut(&*set.name())) {
-                for (key, value) in &old.elements {
-                    set.elements
-                        .entry(key.clone())
-                        .or_insert_with(|| value.clone());
-                }
-            }
-        }
-        Compared {
-            desired,
-            first,
-            present,
-        }
-    });
-    compared.collect()
-}
-
 /// The part that comes before the steps of IPVS, as one transaction.
 impl Comparison for IpvsComparison {
     fn generation(&self) -> u32 {
@@ -315,7 +237,8 @@ impl Outcome for IpvsComparison {
             let objects = counts.sets_added + counts.sets_deleted + counts.chains_written;
             elements + objects + usize::from(counts.replaced)
         });
-        tables.sum::<usize>() + self.plan.steps.len() + self.leftovers.steps()
+        let ipsets = if self.take_over { self.ipsets.len() } else { 0 };
+        tables.sum::<usize>() + self.plan.steps.len() + self.leftovers.steps() + ipsets
     }
 
     fn summary(&self) -> Vec<String> {
@@ -326,7 +249,7 @@ impl Outcome for IpvsComparison {
         });
         let steps = &self.plan.steps;
         let ipvs = (!steps.is_empty()).then(|| super::words::summary(steps));
-        let removals = self.leftovers.removals().into_iter();
+        let removals = self.removals().into_iter();
         tables
             .chain(ipvs)
             .chain(removals.map(|what| format!("remove {what}")))
@@ -340,7 +263,9 @@ impl Outcome for IpvsComparison {
     }
 
     fn removals(&self) -> Vec<String> {
-        self.leftovers.removals()
+        let mut removals = self.leftovers.removals();
+        removals.extend(self.ipsets.summary().filter(|_| self.take_over));
+        removals
     }
 
     fn competitors(&self) -> Vec<String> {
@@ -351,6 +276,7 @@ impl Outcome for IpvsComparison {
             .staying()
             .into_iter()
             .chain(conflicts)
+            .chain(self.ipsets.summary().filter(|_| !self.take_over))
             .collect()
     }
 }

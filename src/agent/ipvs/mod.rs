@@ -16,7 +16,10 @@ mod comparison;
 mod drain;
 pub mod live;
 pub mod options;
+mod records;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use backend::Ipvs;

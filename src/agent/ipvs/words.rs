@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::comparison::{Compared, IpvsComparison};
+use super::comparison::IpvsComparison;
+use super::records::Compared;
 use crate::agent::backend::FamilyChanges;
 use crate::model::IpFamily;
 use crate::plan::diff::{ChangeKind, ServiceChange};

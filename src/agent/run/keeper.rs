@@ -55,7 +55,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Programs the first load. From then on the kernel and the snapshot are kept together.
+    /// Programs the first load. From then on the kernel and the snapshot are kept together. What
+    /// the kernel refuses of it is work that failed, as later.
     pub(super) fn start(
         mut programmer: Box<dyn Programmer>,
         mut source: Box<dyn Source>,
@@ -68,8 +69,19 @@ impl Keeper {
         }
         let started = Instant::now();
         observers.queued(&Work::default(), started);
-        let done = programmer.start(&snapshot)?;
-        observers.started(&snapshot, &done, started.elapsed());
+        let (done, refused) = match programmer.start(&snapshot) {
+            Ok(done) => (done, None),
+            Err(error) if error.is_partial() => {
+                let full = Programmed {
+                    full: true,
+                    ..Programmed::default()
+                };
+                (full, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        let elapsed = started.elapsed();
+        observers.started(&snapshot, &done, elapsed);
         let now = Instant::now();
         let mut pace = Pace::new(periods.min_sync, periods.sync);
         pace.succeeded(now);
@@ -88,6 +100,9 @@ impl Keeper {
             rebind_at: None,
             check_at: now + periods.sync,
         };
+        if let Some(error) = refused {
+            keeper.failed(&error, elapsed, now);
+        }
         keeper.rebind_later(now);
         keeper.listen(now);
         Ok(keeper)

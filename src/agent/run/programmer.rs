@@ -25,7 +25,8 @@ pub trait Programmer {
     /// succeeds.
     ///
     /// # Errors
-    /// The kernel does not hold the snapshot.
+    /// The kernel does not hold the snapshot, or not all of it
+    /// ([`is_partial`](ProgramError::is_partial)): the loop then goes on, and tries the rest again.
     fn start(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError>;
 
     /// Programs what changed since the last success: `touched` names all of it, and `snapshot` is
@@ -129,6 +130,15 @@ pub enum ProgramError {
     /// Anything else that a mode may need.
     #[error(transparent)]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ProgramError {
+    /// The kernel refused some of it and took the rest, in a mode without transactions: what one
+    /// Service asks for does not keep the others from being served.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        matches!(self, Self::Sync(SyncError::Steps { .. }))
+    }
 }
 
 /// What programming took, and what the kernel holds now.

@@ -126,7 +126,9 @@ pub fn affinity_endpoint(key: &[u8]) -> Option<(FrontEnd, SocketAddr)> {
     Some((front_end(front)?, socket(endpoint)?))
 }
 
-fn address_of(bytes: &[u8]) -> Option<IpAddr> {
+/// The address that the key of a set of addresses is.
+#[must_use]
+pub fn address_of(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let v6 = <[u8; 16]>::try_from(bytes).map(IpAddr::from);
     v4.or(v6).ok()

@@ -22,7 +22,7 @@ mod ruleset;
 pub(in crate::translate) mod sets;
 
 pub use claims::Conflict;
-pub use key::{FrontEnd, affinity_endpoint, affinity_entry, front_end};
+pub use key::{FrontEnd, address_of, affinity_endpoint, affinity_entry, front_end};
 pub use live::{Adopted, Adoption, Ask, LiveTable, Replacement, Update};
 pub use node_dns::{NODE_DNS_TABLE, node_dns_leaving, node_dns_table};
 pub use options::NftablesOptions;

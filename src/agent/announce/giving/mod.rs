@@ -37,10 +37,11 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// After somebody else has changed a Service, and between two looks at all of them.
 const SOON: Duration = Duration::from_millis(200);
 /// While a Service waits that should not have to, by all that was watched.
-const SLOWLY: Duration = Duration::from_secs(30);
+const SLOWLY: Duration = Duration::from_secs(5);
 
 /// Services of type LoadBalancer that changed, or are none any more.
 pub(super) type Changes = BTreeMap<NamespacedName, Option<Service>>;
+type Gifts = BTreeMap<NamespacedName, Vec<IpAddr>>;
 /// Until when this node holds the Lease of the pool, if it does.
 pub(super) type Term = Option<Instant>;
 
@@ -66,6 +67,8 @@ pub(super) struct Giving {
     /// When to look at all of them.
     look_at: Option<Instant>,
     looked_at: Option<Instant>,
+    /// Who seemed to wait then: changes of other kinds are no reason to look again.
+    looked_for: Gifts,
 }
 
 impl Giving {
@@ -81,6 +84,7 @@ impl Giving {
             held: false,
             look_at: None,
             looked_at: None,
+            looked_for: Gifts::new(),
         }
     }
 
@@ -130,32 +134,36 @@ impl Giving {
                 None => self.services.remove(&name),
             };
         }
-        if !self.givable().is_empty() {
+        if !self.held {
+            // Who comes to hold the Lease looks at everything.
+            return;
+        }
+        let givable = self.givable();
+        if !givable.is_empty() && givable != self.looked_for {
             let now = Instant::now();
             let at = self.looked_at.map_or(now, |at| now.max(at + SOON));
             self.look_at = Some(self.look_at.map_or(at, |before| before.min(at)));
         }
-        if self.held {
-            self.tell();
-        }
+        self.tell(&givable);
     }
 
     /// Who could be given what, as far as is watched.
-    fn givable(&self) -> BTreeMap<NamespacedName, Vec<IpAddr>> {
-        give_balancers(&self.services, &self.pools, &BTreeMap::new())
+    fn givable(&self) -> Gifts {
+        give_balancers(&self.services, &self.pools, &Gifts::new())
     }
 
     /// Who goes without, as far as is watched.
-    fn tell(&mut self) {
-        let unserved = unserved_balancers(&self.services, &self.pools, &self.givable());
+    fn tell(&mut self, givable: &Gifts) {
+        let unserved = unserved_balancers(&self.services, &self.pools, givable);
         self.told.unserved(&unserved);
     }
 
     /// Lists all, and gives addresses to those that wait.
     async fn look(&mut self, until: Instant) {
         let outcome = self.give(until).await;
+        let givable = self.givable();
         let wait = match outcome {
-            Ok(()) => (!self.givable().is_empty()).then_some(SLOWLY),
+            Ok(()) => (!givable.is_empty()).then_some(SLOWLY),
             Err(Unwritten::Conflict) => Some(SOON),
             Err(Unwritten::TooLate) => Some(AGAIN),
             Err(Unwritten::Refused(failure) | Unwritten::Unknown(failure)) => {
@@ -166,7 +174,8 @@ impl Giving {
         let now = Instant::now();
         self.looked_at = Some(now);
         self.look_at = wait.map(|wait| now + wait);
-        self.tell();
+        self.tell(&givable);
+        self.looked_for = givable;
     }
 
     async fn give(&mut self, until: Instant) -> Result<(), Unwritten> {

@@ -21,6 +21,7 @@ use crate::agent::backend::{Backend, Outcome as _};
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::hearing::Hearing;
+use crate::agent::ipsets::KubeProxySets;
 use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programmer, Resync, Size};
 use crate::agent::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
@@ -55,8 +56,6 @@ pub struct LiveSync {
     taken: Vec<ServerKey>,
     /// What stays of others, as far as it has been warned of.
     competitors: Vec<String>,
-    /// Something was refused at the start and is to be tried again.
-    owes: bool,
     /// The kernel has been asked whether it can do all this.
     probed: bool,
 }
@@ -99,7 +98,6 @@ impl LiveSync {
             settings: Settings::new(),
             taken: Vec::new(),
             competitors: Vec::new(),
-            owes: false,
             probed: false,
         })
     }
@@ -114,13 +112,15 @@ impl LiveSync {
             warn_of_schedulers(&tables)?;
             self.probed = true;
         }
-        let comparison = backend.compare_with(
+        let mut comparison = backend.compare_with(
             &mut self.socket,
             &mut self.ipvs,
             snapshot,
             self.take_over,
             self.settings.clone(),
         )?;
+        let ipsets = KubeProxySets::find();
+        comparison.ipsets.clone_from(&ipsets);
         self.settings.clone_from(&comparison.settings);
         self.taken.clone_from(&comparison.plan.conflicts);
         tell(&comparison);
@@ -152,6 +152,9 @@ impl LiveSync {
         }
         self.watch.rearm(&self.drains, committed.is_err());
         let (done, comparison) = committed?;
+        if self.take_over {
+            ipsets.destroy();
+        }
         let sizes = sizes(&comparison.tables);
         self.watch.settled(&mut self.ipvs, &comparison.tables)?;
         self.tables = Some(comparison.tables);
@@ -211,18 +214,7 @@ impl Programmer for LiveSync {
     }
 
     fn start(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
-        match self.sync(snapshot) {
-            // A Service that the kernel refuses does not keep the others from being served.
-            Err(ProgramError::Sync(refused @ SyncError::Steps { .. })) => {
-                tracing::error!("{refused}");
-                self.owes = true;
-                Ok(Programmed {
-                    full: true,
-                    ..Programmed::default()
-                })
-            }
-            other => other,
-        }
+        self.sync(snapshot)
     }
 
     fn update(
@@ -252,12 +244,6 @@ impl Programmer for LiveSync {
         let tables = self.tables.as_deref().unwrap_or_default();
         heard.extend(self.watch.heard(tables).map_err(other)?);
         if self.watch.has_rung() {
-            if std::mem::take(&mut self.owes) {
-                heard.push(Foreign {
-                    damage: "refused",
-                    text: "the kernel refused something at the start: trying again".to_owned(),
-                });
-            }
             self.look_at_drains()?;
             self.keep_settings();
             let tables = self.tables.as_deref().unwrap_or_default();
@@ -284,11 +270,13 @@ impl Programmer for LiveSync {
         let started = Instant::now();
         let ipvs = IpvsRemoval::find(&mut self.socket)?;
         let removal = Removal::find(&mut self.socket)?;
-        if removal.is_empty() && ipvs.is_empty() {
+        let ipsets = KubeProxySets::find();
+        if removal.is_empty() && ipvs.is_empty() && ipsets.is_empty() {
             return Ok(Programmed::default());
         }
         ipvs.commit()?;
         let done = removal.commit(&mut self.socket)?;
+        ipsets.destroy();
         Ok(programmed(done, started.elapsed()))
     }
 }

@@ -2,7 +2,7 @@ mod bench;
 
 use super::*;
 use crate::source::state_dir::StateError;
-use bench::{Bench, MIN, SYNC, delta};
+use bench::{Bench, MIN, SYNC, Script, delta};
 
 #[test]
 fn only_what_changed_is_programmed() {
@@ -57,6 +57,31 @@ fn a_failure_is_tried_again_in_full_with_everything_that_came_since() {
     assert_eq!(bench.sample(failures), 3.0);
     bench.pass(Duration::from_secs(5));
     assert_eq!(bench.asked(), [""; 0], "it succeeded");
+}
+
+#[test]
+fn a_first_load_of_which_the_kernel_refuses_a_part_is_tried_again_until_it_takes_it() {
+    let script = Script {
+        failures: 3,
+        partial: true,
+        ..Script::default()
+    };
+    let mut bench = Bench::start(script).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(bench.asked(), ["start with 0"]);
+    bench.pass(Duration::from_secs(5));
+    let retry = "resync AfterFailure with 0";
+    assert_eq!(bench.asked(), [retry, retry, retry]);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.asked(), [""; 0], "it succeeded");
+}
+
+#[test]
+fn a_first_load_that_fails_as_a_whole_ends_the_agent() {
+    let script = Script {
+        failures: 1,
+        ..Script::default()
+    };
+    assert!(Bench::start(script).is_err());
 }
 
 #[test]

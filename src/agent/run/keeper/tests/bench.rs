@@ -9,6 +9,7 @@ use super::super::*;
 use crate::agent::health::Health;
 use crate::agent::metrics::Metrics;
 use crate::agent::run::no_local::NoLocal;
+use crate::agent::sync::SyncError;
 use crate::config::Mode;
 use crate::model::{IpFamily, NamespacedName, Service, SnapshotDelta};
 use crate::source::manifest::Note;
@@ -21,6 +22,8 @@ pub(super) const SYNC: Duration = Duration::from_secs(30);
 pub(super) struct Script {
     pub(super) asked: Vec<String>,
     pub(super) failures: usize,
+    /// Failures are refusals of a part.
+    pub(super) partial: bool,
     pub(super) heard: Vec<Foreign>,
     pub(super) disturbed: bool,
 }
@@ -33,6 +36,10 @@ impl FakeProgrammer {
         script.asked.push(asked);
         if script.failures > 0 {
             script.failures -= 1;
+            if script.partial {
+                let refused = Vec::new();
+                return Err(SyncError::Steps { refused }.into());
+            }
             return Err(ProgramError::Other("the kernel is out of sorts".into()));
         }
         Ok(Programmed {
@@ -122,7 +129,12 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let script = Rc::<RefCell<Script>>::default();
+        Self::start(Script::default()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// With a programmer that is told what to do from its start on.
+    pub(super) fn start(script: Script) -> Result<Self, ProgramError> {
+        let script = Rc::new(RefCell::new(script));
         let source = FakeSource::default();
         let answers = Rc::clone(&source.answers);
         let metrics = Arc::new(Metrics::new(Mode::Iptables, &IpFamily::ALL).unwrap());
@@ -151,14 +163,14 @@ impl Bench {
             },
         );
         let now = Instant::now() + Duration::from_secs(1);
-        Self {
-            keeper: keeper.unwrap_or_else(|error| panic!("{error}")),
+        Ok(Self {
+            keeper: keeper?,
             script,
             answers,
             metrics,
             health,
             now,
-        }
+        })
     }
 
     /// Manifests change in these Services.
