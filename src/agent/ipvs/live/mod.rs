@@ -7,17 +7,18 @@
 
 mod follow;
 mod watch;
+mod whole;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use self::watch::Watch;
-use super::backend::{Ipvs, schedulers, tell};
+use super::backend::Ipvs;
 use super::cleanup::IpvsRemoval;
 use super::drain::Drains;
 use super::settings::Settings;
-use crate::agent::backend::{Backend, Outcome as _};
+use crate::agent::backend::Backend;
 use crate::agent::cleanup::Removal;
 use crate::agent::facts::NodeFacts;
 use crate::agent::hearing::Hearing;
@@ -26,8 +27,8 @@ use crate::agent::run::programmer::{Foreign, ProgramError, Programmed, Programme
 use crate::agent::sync::{Done, SyncError};
 use crate::config::ProxyConfig;
 use crate::kernel::Socket;
-use crate::kernel::ipvs::{IpvsSocket, ProbeError, probe};
-use crate::kernel::nft::{Interest, NftKernel};
+use crate::kernel::ipvs::{IpvsSocket, probe};
+use crate::kernel::nft::Interest;
 use crate::model::{IpFamily, Snapshot, Touched};
 use crate::plan::ipvs::ServerKey;
 use crate::plan::nftables::IPVS_TABLE;
@@ -102,85 +103,12 @@ impl LiveSync {
         })
     }
 
-    /// Compares everything with the kernel, and changes what differs.
-    fn sync(&mut self, snapshot: &Snapshot) -> Result<Programmed, ProgramError> {
-        self.tables = None;
-        self.facts = NodeFacts::probe(&mut self.socket)?;
-        let backend = Ipvs::new(snapshot, &self.config, &self.facts);
-        if !self.probed {
-            let (tables, _) = backend.tables(snapshot);
-            warn_of_schedulers(&tables)?;
-            self.probed = true;
-        }
-        let mut comparison = backend.compare_with(
-            &mut self.socket,
-            &mut self.ipvs,
-            snapshot,
-            self.take_over,
-            self.settings.clone(),
-        )?;
-        let ipsets = KubeProxySets::find();
-        comparison.ipsets.clone_from(&ipsets);
-        self.settings.clone_from(&comparison.settings);
-        self.taken.clone_from(&comparison.plan.conflicts);
-        tell(&comparison);
-        self.warn_of(comparison.competitors());
-        backend.prerequisites().ensure(&mut self.socket)?;
-        // What is told of a large load would cost more than the load.
-        if let Some(hearing) = &mut self.hearing {
-            hearing.pause().map_err(other)?;
-        }
-        let started = Instant::now();
-        let committed = backend.commit_with(
-            &mut self.socket,
-            &mut self.ipvs,
-            snapshot,
-            comparison,
-            &mut self.drains,
-        );
-        let took = started.elapsed();
-        let generation = match &committed {
-            Ok((done, comparison)) => {
-                let read = crate::agent::sync::Comparison::generation(comparison);
-                done.generation.unwrap_or(read)
-            }
-            Err(_) => self.socket.generation()?,
-        };
-        if let Some(hearing) = &mut self.hearing {
-            let resumed = hearing.resume(generation, &mut self.socket);
-            resumed.map_err(other)?;
-        }
-        self.watch.rearm(&self.drains, committed.is_err());
-        let (done, comparison) = committed?;
-        if self.take_over {
-            ipsets.destroy();
-        }
-        let sizes = sizes(&comparison.tables);
-        self.watch.settled(&mut self.ipvs, &comparison.tables)?;
-        self.tables = Some(comparison.tables);
-        self.keep(snapshot, backend);
-        Ok(Programmed {
-            full: true,
-            sizes,
-            ..programmed(done, took)
-        })
-    }
-
     /// Remembers what [`disturbed`](Programmer::disturbed) and node changes are measured by.
     fn keep(&mut self, snapshot: &Snapshot, backend: Ipvs) {
         let own = snapshot.nodes.get_key_value(&self.config.node_name);
         let own = own.map(|(name, node)| (name.clone(), node.clone()));
         self.node.nodes = own.into_iter().collect();
         self.backend = Some(backend);
-    }
-
-    fn warn_of(&mut self, competitors: Vec<String>) {
-        if self.competitors != competitors {
-            for what in &competitors {
-                tracing::warn!("{what}: another proxy's; --take-over replaces it");
-            }
-            self.competitors = competitors;
-        }
     }
 
     /// Tries settings again that were refused or that somebody changed. What is refused has been
@@ -278,23 +206,6 @@ impl Programmer for LiveSync {
         let done = removal.commit(&mut self.socket)?;
         ipsets.destroy();
         Ok(programmed(done, started.elapsed()))
-    }
-}
-
-/// Warns of schedulers that Services name and the kernel does not have: nobody's annotation may
-/// keep all other Services from being served.
-fn warn_of_schedulers(tables: &[IpvsTable]) -> Result<(), SyncError> {
-    match probe(&schedulers(tables)) {
-        Err(ProbeError::Missing(missing)) if !missing.ipvs && !missing.dummy => {
-            let names: Vec<_> = missing.schedulers.iter().map(|name| &**name).collect();
-            tracing::warn!(
-                "this kernel lacks the IPVS scheduler {}: Services that name it are not served \
-                 until its module can be loaded",
-                names.join(", ")
-            );
-            Ok(())
-        }
-        other => Ok(other?),
     }
 }
 
