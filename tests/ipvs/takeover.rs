@@ -7,6 +7,7 @@ use nix::sys::signal::Signal::SIGTERM;
 
 use crate::node::{saved, testbed};
 use crate::running::{Agent, has, is_bound, lay_out, log_of, until};
+use crate::support::program::Mode;
 use crate::support::{Service, Testbed};
 
 const SERVERS: &str = include_str!("kube_proxy/ipvsadm");
@@ -131,4 +132,66 @@ fn clients_do_not_notice_when_a_node_is_taken_over_from_kube_proxy() {
     node.run_with_input("iptables-restore", &["--noflush"], RULES);
     bed.ipvs_cleanup();
     assert_eq!(sets(), "KUBE-SRC-ROUTER\n");
+}
+
+/// Whoever leaves IPVS need not end anybody's connection: what kube-proxy left of it is in nobody's
+/// way, and can be removed when it is no longer used.
+#[test]
+fn in_the_nftables_mode_new_connections_go_by_rules_and_old_ones_stay_with_ipvs() {
+    let Some(bed) = testbed(1, 2) else { return };
+    let node = &bed.node.namespace;
+    load(&bed);
+    let web = Service::new("web", "10.233.10.1")
+        .node_port(30080)
+        .load_balancer("203.0.113.10")
+        .to(&bed.far_pods);
+    let dials = [
+        bed.pods[0].dial("10.233.10.1:80"),
+        bed.node.dial("10.233.10.1:80"),
+        bed.outside.dial("192.168.10.100:30080"),
+        bed.outside.dial("203.0.113.10:80"),
+    ];
+    let mut talks = dials.each_ref().map(|dial| dial.converse());
+    let on = talks.each_mut().map(|talk| talk.say("before").unwrap());
+    // Connections that IPVS knows, those that ended a moment ago among them.
+    let taken = || {
+        let listed = node.run("ipvsadm", &["-l", "-n"]);
+        let servers = listed.lines().filter(|line| line.contains("-> 10.233.66."));
+        let counts = servers.flat_map(|line| line.split_whitespace().skip(4));
+        counts
+            .map(|count| count.parse::<u32>().unwrap())
+            .sum::<u32>()
+    };
+    assert_eq!(taken(), 4);
+
+    let manifest = bed.write(&[web]);
+    let apply = || {
+        bed.verb_in(Mode::Nftables, "apply", &manifest, &["--take-over"])
+            .exits(0)
+    };
+    apply();
+    for dial in &dials {
+        dial.times(20).assert_only(&["far-1", "far-2"]);
+    }
+    assert_eq!(taken(), 4, "IPVS took new connections");
+    for (talk, server) in talks.iter_mut().zip(&on) {
+        assert_eq!(&talk.say("after").unwrap(), server);
+    }
+    drop(talks);
+
+    // The commands of docs/migration.md.
+    node.run("ipvsadm", &["--clear"]);
+    node.run("ip", &["link", "del", "kube-ipvs0"]);
+    node.run(
+        "sh",
+        &[
+            "-c",
+            "ipset list -n | grep ^KUBE- | grep -v ROUTER | xargs -n1 ipset destroy",
+        ],
+    );
+    for dial in &dials {
+        dial.times(20).assert_only(&["far-1", "far-2"]);
+    }
+    assert_eq!(node.run("ipset", &["list", "-n"]), "KUBE-SRC-ROUTER\n");
+    assert!(apply().stdout.contains("nothing to do"));
 }
