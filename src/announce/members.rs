@@ -32,6 +32,8 @@ pub struct Members {
     timing: Timing,
     started: Instant,
     leaving: bool,
+    /// A node was answering when it was first heard: this one came later.
+    joined: bool,
     heard: BTreeMap<Arc<str>, (Instant, State)>,
 }
 
@@ -44,6 +46,7 @@ impl Members {
             timing,
             started: now,
             leaving: false,
+            joined: false,
             heard: BTreeMap::new(),
         }
     }
@@ -52,7 +55,9 @@ impl Members {
     pub fn heard(&mut self, heartbeat: &Heartbeat, now: Instant) {
         if *heartbeat.node != *self.own {
             let node = Arc::from(&*heartbeat.node);
-            self.heard.insert(node, (now, heartbeat.state));
+            let before = self.heard.insert(node, (now, heartbeat.state));
+            let is_new = before.is_none_or(|(at, _)| !self.is_recent(at, now));
+            self.joined |= is_new && heartbeat.state == State::Taking;
         }
     }
 
@@ -80,14 +85,29 @@ impl Members {
         }
     }
 
-    /// The nodes that answer for their part now; this one among them, if it does.
+    fn is_recent(&self, at: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(at) < self.timing.patience
+    }
+
+    /// Whether this node and all that it hears started a moment ago: nobody answered before.
+    fn all_begin(&self, now: Instant) -> bool {
+        !self.joined && now.saturating_duration_since(self.started) < self.timing.patience * 2
+    }
+
+    /// The nodes that answer for their part now; this one among them, if it does. Where all begin,
+    /// those that still listen count: the first would otherwise take everything, and hand most of it
+    /// over a moment later, under the connections that were made meanwhile.
     #[must_use]
     pub fn taking(&self, now: Instant) -> BTreeSet<Arc<str>> {
-        let is_there = |(at, state): &(Instant, State)| {
-            *state == State::Taking && now.saturating_duration_since(*at) < self.timing.patience
+        let takes = self.state(now) == State::Taking;
+        let begins = takes && self.all_begin(now);
+        let counts = |(at, state): &(Instant, State)| match state {
+            State::Taking => self.is_recent(*at, now),
+            State::Listening => begins && self.is_recent(*at, now),
+            State::Leaving => false,
         };
-        let others = self.heard.iter().filter(|(_, heard)| is_there(heard));
-        let own = (self.state(now) == State::Taking).then(|| Arc::clone(&self.own));
+        let others = self.heard.iter().filter(|(_, heard)| counts(heard));
+        let own = takes.then(|| Arc::clone(&self.own));
         others
             .map(|(node, _)| Arc::clone(node))
             .chain(own)
@@ -99,23 +119,63 @@ impl Members {
 mod tests {
     use super::*;
 
+    fn says(node: &str, state: State) -> Heartbeat {
+        Heartbeat {
+            node: node.into(),
+            state,
+        }
+    }
+
+    fn names(members: &Members, now: Instant) -> String {
+        let taking = members.taking(now);
+        let names: Vec<&str> = taking.iter().map(|name| &**name).collect();
+        names.join(",")
+    }
+
+    #[test]
+    fn the_first_of_nodes_that_start_together_leaves_the_others_their_part() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut first = Members::new("a".into(), Timing::default(), start);
+        for ms in [400, 900, 1400, 1900] {
+            first.heard(&says("b", State::Listening), at(ms));
+        }
+        assert_eq!(names(&first, at(1900)), "a,b");
+        first.heard(&says("b", State::Taking), at(2200));
+        assert_eq!(names(&first, at(2200)), "a,b");
+        // One that never gets so far.
+        first.heard(&says("c", State::Listening), at(2300));
+        assert_eq!(names(&first, at(2300)), "a,b,c");
+        first.heard(&says("b", State::Taking), at(3000));
+        first.heard(&says("b", State::Taking), at(4000));
+        assert_eq!(names(&first, at(4100)), "a,b");
+    }
+
+    #[test]
+    fn nodes_that_come_to_others_take_nothing_from_them_before_they_answer() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        // `old` has been there for long, `a` and `b` come.
+        let mut old = Members::new("old".into(), Timing::default(), start);
+        let mut came = Members::new("a".into(), Timing::default(), at(60_000));
+        old.heard(&says("b", State::Listening), at(61_000));
+        came.heard(&says("b", State::Listening), at(61_000));
+        came.heard(&says("old", State::Taking), at(61_000));
+        assert_eq!(names(&old, at(61_800)), "old");
+        assert_eq!(names(&came, at(61_800)), "a,old");
+        // One that was away for a while is a new one.
+        came.heard(&says("b", State::Taking), at(61_900));
+        came.heard(&says("old", State::Listening), at(62_900));
+        assert_eq!(names(&came, at(62_950)), "a,b");
+    }
+
     #[test]
     fn a_node_counts_from_when_it_takes_until_it_leaves_or_falls_silent() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut members = Members::new("a".into(), Timing::default(), start);
-        let says = |state| Heartbeat {
-            node: "b".into(),
-            state,
-        };
-        let taking = |members: &Members, ms| {
-            let names: Vec<String> = members
-                .taking(at(ms))
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            names.join(",")
-        };
+        let says = |state| says("b", state);
+        let taking = |members: &Members, ms| names(members, at(ms));
         assert_eq!(taking(&members, 0), "", "it listens first");
         members.heard(&says(State::Listening), at(100));
         assert_eq!(taking(&members, 100), "");

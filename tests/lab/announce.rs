@@ -29,10 +29,16 @@ fn without_haproxy_a_node_answers_for_the_address_of_a_load_balancer_and_another
     let addresses = text(&lab.service("myloadbalance")["address"]);
     let vip = addresses.split(',').nth(1).expect(&addresses).to_owned();
     let url = format!("http://{vip}");
-    // Nodes listen for each other before one of them takes it.
     let reached = || lab.try_curl("client", &url, 1).failed == 0;
     TestLab::eventually("a node answers", &reached);
-    lab.curl("client", &url, 300).assert_even_over(&lab.web());
+    let spread = lab.try_curl("client", &url, 300);
+    // On a busy machine a node may start so much later than the others that one of them has its part
+    // by then: connections that are under way when it takes it over are lost, once.
+    let spread = match spread.failed {
+        0 => spread,
+        _ => lab.curl("client", &url, 300),
+    };
+    spread.assert_even_over(&lab.web());
     let first = owner(&lab, &vip);
     let pods_before = lab.web().len();
     lab.run("fail", &[&first]).exits(0);
