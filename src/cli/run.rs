@@ -50,7 +50,8 @@ pub struct Args {
     #[command(flatten)]
     netns: NetnsArgs,
 
-    /// Replace the rules of a kube-proxy, in the transaction that brings the first load
+    /// Replace the rules of a kube-proxy, in the transaction that brings the first load; implied by
+    /// --config
     #[arg(long)]
     take_over: bool,
 
@@ -180,7 +181,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         run::init(&options)?;
         return Ok(Exit::Done);
     }
-    let (mode, take_over) = (options.config.mode, args.take_over);
+    // Whoever gives it kube-proxy's file has it take kube-proxy's place.
+    let take_over = args.take_over || args.config_file().is_some();
+    let mode = options.config.mode;
     let userspace = args.userspace.options();
     let outcome = run::run(&options, move |config| {
         programmer(mode, config, take_over, userspace)

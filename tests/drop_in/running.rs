@@ -61,6 +61,27 @@ fn the_file_is_in_force_and_a_change_of_it_ends_the_agent_with_the_rules_in_plac
 }
 
 #[test]
+fn the_rules_of_the_kube_proxy_whose_file_it_is_go_without_another_flag() {
+    let bed = Testbed::with_pods(2);
+    let node = &bed.node.namespace;
+    let stale = "table ip kube-proxy {\n chain services {\n  type nat hook prerouting priority -100;\n  \
+                 ip daddr 10.233.10.70 tcp dport 80 dnat to 10.233.64.99:8080\n }\n}\n";
+    node.run_with_input("nft", &["-f", "-"], stale);
+    let directory = Directory::new();
+    directory.write(
+        "web.yaml",
+        &[Service::new("web", "10.233.10.70").to(&bed.pods[..1])],
+    );
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("config.conf");
+    fs::write(&config, CONFIG).unwrap();
+    let _agent = Agent::start(&bed, &directory, &["--config", config.to_str().unwrap()]);
+    let tables = node.run("nft", &["list", "tables"]);
+    assert!(!tables.contains("kube-proxy"), "{tables}");
+    bed.pod(2).dial("10.233.10.70:80").answer();
+}
+
+#[test]
 fn init_only_makes_settings_and_no_rules_and_cleanup_removes_rules() {
     let bed = Testbed::with_pods(2);
     let web = [Service::new("web", "10.233.10.70").to(&bed.pods[..1])];
